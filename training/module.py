@@ -40,7 +40,7 @@ class SoundEventModule(lightning.LightningModule):
         if has_confidence(self.net):
             # The members of an ensemble, which differ by their seed, are not to share their samples.
             settings = dataclasses.replace(recipe.eow, seed=recipe.eow.seed + recipe.train.seed)
-            self.eow = EowSoftmax(self.net.encoder.outputs, settings)
+            self.eow = EowSoftmax(self.net.features, settings)
         self._counts: list[Tensor] = []
 
     def _in_time(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

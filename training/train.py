@@ -60,7 +60,7 @@ def train(recipe: Recipe, run: Path, resume: bool = True) -> Path:
     mean, std = training.statistics()
     module = SoundEventModule(recipe, mean, std)
     if recipe.train.warm_start:
-        module.load_state_dict(_weights(Path(recipe.train.warm_start)))
+        start_from(module, Path(recipe.train.warm_start))
     _write_provenance(recipe, run)
     trainer = lightning.Trainer(
         max_epochs=recipe.train.epochs,
@@ -140,6 +140,25 @@ def load_trained(recipe: Recipe, run: Path, checkpoint: str = LAST) -> SoundEven
     module = SoundEventModule(recipe, torch.zeros(n_mels), torch.ones(n_mels))
     module.load_state_dict(_weights(run / checkpoint))
     return module.eval()
+
+
+def start_from(module: SoundEventModule, checkpoint: Path) -> None:
+    """Give a module the averaged weights of another training; a SOD head that was not there yet stays random.
+
+    Raises
+    ------
+    ConfigError
+        If the checkpoint is of another network.
+    """
+    state = _weights(checkpoint)
+    own = module.state_dict()
+    # Chains and what they know of the features belong to one training.
+    state = {name: value for name, value in state.items() if not name.startswith("eow.")}
+    absent = [name for name in own if name not in state and not name.startswith(("eow.", "net.sod_head."))]
+    foreign = [name for name, value in state.items() if name not in own or own[name].shape != value.shape]
+    fits = not absent and not foreign
+    require(fits, "warm_start", "a checkpoint of the same network", f"{checkpoint} ({[*absent, *foreign][:3]})")
+    module.load_state_dict(state, strict=False)
 
 
 def _weights(checkpoint: Path) -> dict[str, Tensor]:

@@ -46,6 +46,11 @@ class FrameNet(nn.Module):
         return self.encoder.config.causal
 
     @property
+    def features(self) -> int:
+        """Width of what the heads get."""
+        return self.encoder.outputs
+
+    @property
     def time_stride(self) -> int:
         """Log-mel frames per posterior."""
         return self.encoder.config.time_stride
@@ -90,19 +95,30 @@ class ExportedFrameNet(nn.Module):
 
     def __init__(self, net: FrameNet, weighting: ConfidenceConfig | None = None) -> None:
         super().__init__()
-        if weighting is not None:
-            # The runtime's confidence is per frame; a window's mean is repeated over its frames.
-            possible = not (weighting.clip_mean and net.causal)
-            require(possible, "clip_mean", "false for a causal network", weighting.clip_mean)
+        check_weighting(net, weighting)
         self.net = net
         self.weighting = weighting
 
     def forward(self, log_mel: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Map log_mel (B, T, n_mels) and states to posteriors (B, T', K), confidence (B, T') if any, next states."""
         features, new_state = self.net.encode(log_mel, *state)
-        outputs = self.net.heads(features)
-        posteriors = torch.sigmoid(outputs.logits)
-        if self.weighting is None:
-            return (posteriors, *new_state)
-        require(outputs.sod_logits is not None, "confidence", "a network with a SOD head", self.weighting)
-        return (posteriors, confidence(outputs.sod_logits, self.weighting, posteriors), *new_state)
+        return (*shipped_outputs(self.net.heads(features), self.weighting), *new_state)
+
+
+def check_weighting(net: nn.Module, weighting: ConfidenceConfig | None) -> None:
+    """Raise ConfigError if a network cannot give the confidence asked for."""
+    if weighting is None:
+        return
+    has_head = getattr(net, "sod_head", None) is not None
+    require(has_head, "confidence", "a network with a SOD head", weighting)
+    # The runtime's confidence is per frame; a window's mean is repeated over its frames.
+    possible = not (weighting.clip_mean and net.causal)
+    require(possible, "clip_mean", "false for a causal network", weighting.clip_mean)
+
+
+def shipped_outputs(outputs: HeadOutputs, weighting: ConfidenceConfig | None) -> tuple[Tensor, ...]:
+    """Return posteriors (B, T', K) and, with a weighting, the confidence (B, T') of eq. (4)."""
+    posteriors = torch.sigmoid(outputs.logits)
+    if weighting is None:
+        return (posteriors,)
+    return (posteriors, confidence(outputs.sod_logits, weighting, posteriors))

@@ -74,14 +74,13 @@ def statistics_of(net: Net) -> tuple[Tensor, Tensor]:
 
 def exported(net: Net, weighting: ConfidenceConfig) -> nn.Module:
     """Return the graph that ships: (log_mel, *state) -> (posteriors, confidence if there is a SOD head, *state)."""
-    if isinstance(net, FrameNet):
-        return ExportedFrameNet(net, weighting if has_confidence(net) else None)
-    return ExportedCrnn(net)
+    graph = ExportedFrameNet if isinstance(net, FrameNet) else ExportedCrnn
+    return graph(net, weighting if has_confidence(net) else None)
 
 
 def has_confidence(net: Net) -> bool:
     """Return whether the network has a SOD head, from which the confidence of an ensemble member follows."""
-    return isinstance(net, BaselineCrnn) and net.sod_head is not None
+    return getattr(net, "sod_head", None) is not None
 
 
 def time_stride(config: NetConfig) -> int:

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from streamsed.config import require
+from training.eow.confidence import ConfidenceConfig
+from training.nets.blocks import FrameHead
+from training.nets.frame_net import HeadOutputs, check_weighting, shipped_outputs
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,10 @@ class StreamingCrnnConfig:
         Units of the recurrent layer.
     dropout : float
         Share of the features before and after the recurrent layer that a whole scene of the training is without.
+    sod_outputs : int
+        Outputs of the SOD head: 4 with the open-world uncertainty (P + 1), 3 without, 0 for no such head.
+    sod_hidden : int
+        Units of a hidden layer in the SOD head; 0: linear.
     """
 
     n_mels: int = 64
@@ -38,6 +45,8 @@ class StreamingCrnnConfig:
     band_strides: tuple[int, ...] = (4, 2, 2, 2)
     hidden: int = 128
     dropout: float = 0.2
+    sod_outputs: int = 0
+    sod_hidden: int = 0
 
     def __post_init__(self) -> None:
         """Check the shape."""
@@ -48,6 +57,8 @@ class StreamingCrnnConfig:
         require(usable, "band_strides", "one stride >= 1 for each of channels", self.band_strides)
         factor = math.prod(self.band_strides)
         require(self.n_mels % factor == 0, "n_mels", f"a multiple of {factor}", self.n_mels)
+        require(self.sod_outputs in (0, 3, 4), "sod_outputs", "0, 3 or 4", self.sod_outputs)
+        require(self.sod_hidden >= 0, "sod_hidden", "0 or more", self.sod_hidden)
 
     @property
     def bands(self) -> tuple[int, ...]:
@@ -85,7 +96,7 @@ class CausalBlock(nn.Module):
 
 
 class StreamingCrnn(nn.Module):
-    """Causal CNN and forward GRU: (log_mel, state...) -> (logits, state...).
+    """Causal CNN and forward GRU: (log_mel, state...) -> (logits, SOD logits if any, state...).
 
     Normalisation is fixed: (x - mean) / std per band, from the training set. States are zeros at the start;
     training runs the same forward pass on whole scenes, so that there is no second code path to drift.
@@ -103,6 +114,19 @@ class StreamingCrnn(nn.Module):
         features = config.channels[-1] * config.bands[-1]
         self.gru = nn.GRU(features, config.hidden, batch_first=True)
         self.head = nn.Linear(config.hidden, config.n_classes)
+        self.sod_head = None
+        if config.sod_outputs:
+            self.sod_head = FrameHead(config.hidden, config.sod_outputs, config.dropout, config.sod_hidden)
+
+    @property
+    def causal(self) -> bool:
+        """True: it streams."""
+        return True
+
+    @property
+    def features(self) -> int:
+        """Width of what the heads get."""
+        return self.config.hidden
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every state, batch axis first and 1, in the order of the arguments."""
@@ -116,8 +140,8 @@ class StreamingCrnn(nn.Module):
         """Zeros."""
         return [self.mean.new_zeros((batch, *shape[1:])) for shape in self.state_shapes().values()]
 
-    def forward(self, log_mel: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """Map log_mel (B, T, n_mels), T even, and states to logits (B, T / 2, n_classes) and the next states."""
+    def encode(self, log_mel: Tensor, *state: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Map log_mel (B, T, n_mels), T even, and states to features (B, T / 2, hidden) and the next states."""
         x = ((log_mel - self.mean) / self.std).unsqueeze(1)
         new_state = []
         for block, context in zip(self.blocks, state, strict=False):
@@ -127,7 +151,17 @@ class StreamingCrnn(nn.Module):
         # A state of eight bits forgets what a slow sound needs: the recurrence stays in float32 under mixed precision.
         with torch.autocast(x.device.type, enabled=False):
             x, hidden = self.gru(self._dropped(x).float(), state[-1].float().unsqueeze(0))
-        return (self.head(self._dropped(x)), *new_state, hidden.squeeze(0))
+        return x, [*new_state, hidden.squeeze(0)]
+
+    def heads(self, features: Tensor) -> HeadOutputs:
+        """Map features (B, T', hidden) to the outputs of the heads there are."""
+        sod_logits = None if self.sod_head is None else self.sod_head(features)
+        return HeadOutputs(self.head(self._dropped(features)), sod_logits)
+
+    def forward(self, log_mel: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Map log_mel (B, T, n_mels), T even, and states to the outputs there are and the next states."""
+        features, new_state = self.encode(log_mel, *state)
+        return (*(item for item in self.heads(features) if item is not None), *new_state)
 
     def _dropped(self, x: Tensor) -> Tensor:
         """Zero the same features of (B, T, C) at all times (Gal and Ghahramani 2016): nothing can fill them in."""
@@ -137,18 +171,29 @@ class StreamingCrnn(nn.Module):
 
 
 class ExportedCrnn(nn.Module):
-    """The graph that ships (docs/architecture.md): batch norm folded into the convolutions, sigmoid at the end."""
+    """The graph that ships (docs/architecture.md): batch norm folded into the convolutions, sigmoid at the end.
 
-    def __init__(self, net: StreamingCrnn) -> None:
+    Parameters
+    ----------
+    net : StreamingCrnn
+        In eval mode.
+    weighting : ConfidenceConfig, optional
+        As in :class:`training.nets.frame_net.ExportedFrameNet`.
+    """
+
+    def __init__(self, net: StreamingCrnn, weighting: ConfidenceConfig | None = None) -> None:
         super().__init__()
+        check_weighting(net, weighting)
+        self.weighting = weighting
         self.register_buffer("mean", net.mean.detach().clone())
         self.register_buffer("scale", 1.0 / net.std.detach())
         self.convolutions = nn.ModuleList(_folded(block) for block in net.blocks)
         self.gru = net.gru
         self.head = net.head
+        self.sod_head = net.sod_head
 
     def forward(self, log_mel: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """Map log_mel (B, T, n_mels) and states to posteriors (B, T / 2, n_classes) and the next states."""
+        """Map log_mel (B, T, n_mels) and states to posteriors (B, T / 2, n_classes), confidence if any, next states."""
         x = ((log_mel - self.mean) * self.scale).unsqueeze(1)
         new_state = []
         for i, convolution in enumerate(self.convolutions):
@@ -158,7 +203,8 @@ class ExportedCrnn(nn.Module):
         x = x.transpose(1, 2).flatten(2)
         x, hidden = self.gru(x, state[len(self.convolutions)].unsqueeze(0))
         new_state.append(hidden.squeeze(0))
-        return (torch.sigmoid(self.head(x)), *new_state)
+        sod_logits = None if self.sod_head is None else self.sod_head(x)
+        return (*shipped_outputs(HeadOutputs(self.head(x), sod_logits), self.weighting), *new_state)
 
 
 def _folded(block: CausalBlock) -> nn.Conv2d:
