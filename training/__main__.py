@@ -1,4 +1,4 @@
-"""`python -m training train|tune|evaluate|export|repeat --recipe NAME [--run DIR] [--set section.key=value]...`."""
+"""`python -m training STEP --recipe NAME [--run DIR] [--set section.key=value]...`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from training.recipe import load_recipe
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m training", description="Train, tune, evaluate and export a recipe."
+        prog="python -m training", description="Train, calibrate, tune, evaluate and export a recipe."
     )
-    parser.add_argument("step", choices=("train", "tune", "evaluate", "export", "repeat"))
+    parser.add_argument("step", choices=("train", "calibrate", "tune", "evaluate", "export", "repeat"))
     parser.add_argument("--recipe", required=True, help="folder name below training/recipes")
     parser.add_argument("--run", type=Path, help="folder of checkpoints and logs (default: runs/<recipe>)")
     parser.add_argument(
@@ -49,6 +49,10 @@ def main(argv: list[str] | None = None) -> int:
             if arguments.force and output.exists():
                 shutil.rmtree(output)
             print(export(recipe, run, output).path)
+        elif arguments.step == "calibrate":
+            from training.calibrate import calibrate
+
+            calibrate(recipe, run)
         elif arguments.step == "tune":
             from training.tune import tune
 

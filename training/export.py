@@ -15,11 +15,12 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from streamsed.bundle import Bundle, Provenance, Streaming, write_bundle, write_golden
+from streamsed.bundle import Backend, Bundle, Provenance, Streaming, write_bundle, write_golden
 from streamsed.config import ClassPost, PostConfig, from_mapping
 from streamsed.detector import load
 from streamsed.errors import BundleError
 from streamsed.golden import check_golden, golden_samples, make_golden
+from training.ensemble import CALIBRATION_FILE, read_calibration
 from training.features import scene_frames
 from training.nets.registry import Net, exported, has_confidence, is_causal, statistics_of, time_stride
 from training.recipe import Recipe
@@ -35,9 +36,10 @@ def export(recipe: Recipe, run: Path, folder: Path, metrics: dict[str, object] |
     Parameters
     ----------
     recipe : Recipe
-        Its ``post_processing.json`` in the recipe's folder, if there, becomes the bundle's.
+        Its ``post_processing.json`` in the recipe's folder, if there, becomes the bundle's, and so do temperatures
+        and weights of its ``calibration.json``.
     run : Path
-        Folder of the training.
+        Folder of the training, whose ``recipe.checkpoints`` become the members.
     folder : Path
         Must not hold a bundle yet.
     metrics : dict, optional
@@ -48,12 +50,18 @@ def export(recipe: Recipe, run: Path, folder: Path, metrics: dict[str, object] |
     BundleError
         If eager, TorchScript, ONNX and streamed outputs differ by more than 1e-5, or the golden check fails.
     """
-    net = load_trained(recipe, run).net.eval()
     frames = scene_frames(recipe)
-    graph = exported(net, recipe.confidence).eval()
-    onnx_model = to_onnx(net, graph, frames)
-    script = to_torchscript(net, graph, frames)
-    check_parity(net, graph, onnx_model, script, frames)
+    calibration = read_calibration(recipe.folder / CALIBRATION_FILE, len(recipe.checkpoints))
+    members: dict[str, dict[Backend, bytes | Path]] = {}
+    for i, (checkpoint, temperature) in enumerate(
+        zip(recipe.checkpoints, calibration.temperatures, strict=True)
+    ):
+        net = load_trained(recipe, run, checkpoint).net.eval()
+        graph = exported(net, recipe.confidence, temperature).eval()
+        onnx_model = to_onnx(net, graph, frames)
+        script = to_torchscript(net, graph, frames)
+        check_parity(net, graph, onnx_model, script, frames, temperature)
+        members[str(i)] = {"onnx": onnx_model, "torchscript": script}
 
     facts = json.loads((run / "provenance.json").read_text())
     if metrics is None:
@@ -70,7 +78,8 @@ def export(recipe: Recipe, run: Path, folder: Path, metrics: dict[str, object] |
         look_ahead_frames=recipe.net.look_ahead_frames,
         state=net.state_shapes(),
         outputs=_outputs(net),
-        members={"0": {"onnx": onnx_model, "torchscript": script}},
+        members=members,
+        weights=calibration.weights,
         provenance=Provenance(
             recipe=f"training/recipes/{recipe.name}",
             commit=facts["commit"],
@@ -152,7 +161,9 @@ def to_onnx(net: Net, graph: nn.Module, frames: int) -> bytes:
         return path.read_bytes()
 
 
-def check_parity(net: Net, graph: nn.Module, onnx_model: bytes, script: bytes, frames: int) -> float:
+def check_parity(
+    net: Net, graph: nn.Module, onnx_model: bytes, script: bytes, frames: int, temperature: float = 1.0
+) -> float:
     """Return the largest difference between training graph, exported graph, TorchScript, ONNX and ONNX in chunks.
 
     Parameters
@@ -164,6 +175,8 @@ def check_parity(net: Net, graph: nn.Module, onnx_model: bytes, script: bytes, f
     onnx_model, script : bytes
     frames : int
         Log-mel frames to try it on: of a window, if the network takes windows.
+    temperature : float
+        That the exported graph divides logits by.
 
     Raises
     ------
@@ -193,7 +206,7 @@ def check_parity(net: Net, graph: nn.Module, onnx_model: bytes, script: bytes, f
             "TorchScript": joined(torch.jit.load(io.BytesIO(script))(log_mel, *state)),
         }
         # What was trained has logits, and no confidence yet.
-        posteriors = torch.sigmoid(net(log_mel, *state)[0]).numpy()
+        posteriors = torch.sigmoid(net(log_mel, *state)[0] / temperature).numpy()
         confidence = results["exported"][:, :, posteriors.shape[2] :]
         expected = np.concatenate([posteriors, confidence], axis=2)
     arrays = [item.numpy() for item in state]

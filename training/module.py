@@ -43,7 +43,7 @@ class SoundEventModule(lightning.LightningModule):
             self.eow = EowSoftmax(self.net.features, settings)
         self._counts: list[Tensor] = []
 
-    def _in_time(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def in_time(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Pair each output with the target that it is about, ``look_ahead_frames`` earlier."""
         return outputs[:, self._delay :].float(), targets[:, : targets.shape[1] - self._delay]
 
@@ -66,15 +66,15 @@ class SoundEventModule(lightning.LightningModule):
             features, _ = self.net.encode(changed.log_mel, *self.net.initial_state(len(changed.log_mel)))
             outputs, sod_logits, _ = self.net.heads(features)
             loss = self._occurrence_loss(features, sod_logits, changed.occurrences)
-        logits, targets = self._in_time(outputs, changed.targets)
+        logits, targets = self.in_time(outputs, changed.targets)
         loss = loss + self._loss(logits, targets * (1.0 - 2.0 * smooth) + smooth)
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
     def _occurrence_loss(self, features: Tensor, sod_logits: Tensor, occurrences: Tensor) -> Tensor:
         """Return tau * L_OPEN of eq. (1) and (3) of EOW-Softmax."""
-        features, _ = self._in_time(features, occurrences)
-        sod_logits, occurrences = self._in_time(sod_logits, occurrences)
+        features, _ = self.in_time(features, occurrences)
+        sod_logits, occurrences = self.in_time(sod_logits, occurrences)
         progress = self.global_step / max(1, int(self.trainer.estimated_stepping_batches))
         loss = self.eow(self.net.sod_head, features, sod_logits, occurrences, progress)
         self.log("train/occurrence_loss", loss, on_step=False, on_epoch=True)
@@ -89,7 +89,7 @@ class SoundEventModule(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _index: int) -> None:
         log_mel, targets = batch
-        logits, targets = self._in_time(self(log_mel), targets)
+        logits, targets = self.in_time(self(log_mel), targets)
         self.log("val/loss", functional.binary_cross_entropy_with_logits(logits, targets), prog_bar=True)
         active = (logits > 0).float()
         self._counts.append(

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from streamsed.config import LogMelConfig, from_mapping, require
 from streamsed.errors import ConfigError
 from training.augment import AugmentConfig
+from training.ensemble import EnsembleSettings
 from training.eow.confidence import ConfidenceConfig
 from training.eow.config import EowConfig
 from training.losses import LossConfig
@@ -202,6 +203,7 @@ class Recipe:
     loss: LossConfig = field(default_factory=LossConfig)
     eow: EowConfig = field(default_factory=EowConfig)
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
+    ensemble: EnsembleSettings = field(default_factory=EnsembleSettings)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     scenes: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -217,6 +219,12 @@ class Recipe:
         return config
 
     @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """Files below a run that become the members of the bundle."""
+        cyclic = Schedule(self.train.schedule) is Schedule.CYCLIC_COSINE
+        return self.ensemble.files(self.train.cycles if cyclic else 0)
+
+    @property
     def folder(self) -> Path:
         """Where the recipe lives."""
         return RECIPES / self.name
@@ -230,6 +238,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "loss": LossConfig,
     "eow": EowConfig,
     "confidence": ConfidenceConfig,
+    "ensemble": EnsembleSettings,
     "augment": AugmentConfig,
 }
 

@@ -15,12 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from streamsed.config import require
+from training.ensemble import LAST
 from training.features import Split, prepare
 from training.module import SoundEventModule
 from training.recipe import Recipe
 from training.schedule import Schedule
-
-LAST = "last.ckpt"
 
 
 class EpochSampler(Sampler[int]):
@@ -157,7 +156,9 @@ def start_from(module: SoundEventModule, checkpoint: Path) -> None:
     absent = [name for name in own if name not in state and not name.startswith(("eow.", "net.sod_head."))]
     foreign = [name for name, value in state.items() if name not in own or own[name].shape != value.shape]
     fits = not absent and not foreign
-    require(fits, "warm_start", "a checkpoint of the same network", f"{checkpoint} ({[*absent, *foreign][:3]})")
+    require(
+        fits, "warm_start", "a checkpoint of the same network", f"{checkpoint} ({[*absent, *foreign][:3]})"
+    )
     module.load_state_dict(state, strict=False)
 
 

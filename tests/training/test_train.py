@@ -94,7 +94,7 @@ def test_a_logit_is_about_what_was_heard_a_look_ahead_ago(tiny_recipe):
     )
     module = SoundEventModule(recipe, torch.zeros(16), torch.ones(16))
     steps = torch.arange(6.0).reshape(1, 6, 1)
-    logits, targets = module._in_time(steps, steps)
+    logits, targets = module.in_time(steps, steps)
     assert torch.equal(logits - targets, torch.full((1, 4, 1), 2.0))
     with pytest.raises(ConfigError, match="look_ahead_frames: expected a multiple of 2, got 3"):
         SoundEventModule(
@@ -224,7 +224,7 @@ def test_the_recipes_loss_is_what_is_trained(tiny_recipe, tmp_path):
                 lambda log_mel, targets, *_: Augmented(log_mel, targets, sod_labels(targets)),
             )
             losses[kind] = float(module.training_step(batch, 0).detach())
-        logits, targets = module._in_time(module(batch[0]), batch[1])
+        logits, targets = module.in_time(module(batch[0]), batch[1])
         expected = {"bce": binary_cross_entropy, "duration_robust": duration_robust}[kind](logits, targets)
         assert losses[kind] == pytest.approx(float(expected), rel=1e-5)
     assert losses["duration_robust"] < losses["bce"]

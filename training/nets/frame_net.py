@@ -86,6 +86,8 @@ class ExportedFrameNet(nn.Module):
         In eval mode.
     weighting : ConfidenceConfig, optional
         How confidence follows from the SOD head; None: the graph has no such output.
+    temperature : float
+        Logits are divided by it.
 
     Raises
     ------
@@ -93,16 +95,19 @@ class ExportedFrameNet(nn.Module):
         If the confidence needs a head that the network lacks, or the mean of a clip that a stream does not have.
     """
 
-    def __init__(self, net: FrameNet, weighting: ConfidenceConfig | None = None) -> None:
+    def __init__(
+        self, net: FrameNet, weighting: ConfidenceConfig | None = None, temperature: float = 1.0
+    ) -> None:
         super().__init__()
         check_weighting(net, weighting)
         self.net = net
         self.weighting = weighting
+        self.temperature = temperature
 
     def forward(self, log_mel: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Map log_mel (B, T, n_mels) and states to posteriors (B, T', K), confidence (B, T') if any, next states."""
         features, new_state = self.net.encode(log_mel, *state)
-        return (*shipped_outputs(self.net.heads(features), self.weighting), *new_state)
+        return (*shipped_outputs(self.net.heads(features), self.weighting, self.temperature), *new_state)
 
 
 def check_weighting(net: nn.Module, weighting: ConfidenceConfig | None) -> None:
@@ -116,9 +121,11 @@ def check_weighting(net: nn.Module, weighting: ConfidenceConfig | None) -> None:
     require(possible, "clip_mean", "false for a causal network", weighting.clip_mean)
 
 
-def shipped_outputs(outputs: HeadOutputs, weighting: ConfidenceConfig | None) -> tuple[Tensor, ...]:
+def shipped_outputs(
+    outputs: HeadOutputs, weighting: ConfidenceConfig | None, temperature: float
+) -> tuple[Tensor, ...]:
     """Return posteriors (B, T', K) and, with a weighting, the confidence (B, T') of eq. (4)."""
-    posteriors = torch.sigmoid(outputs.logits)
+    posteriors = torch.sigmoid(outputs.logits / temperature)
     if weighting is None:
         return (posteriors,)
     return (posteriors, confidence(outputs.sod_logits, weighting, posteriors))

@@ -72,10 +72,10 @@ def statistics_of(net: Net) -> tuple[Tensor, Tensor]:
     return holder.mean, holder.std
 
 
-def exported(net: Net, weighting: ConfidenceConfig) -> nn.Module:
+def exported(net: Net, weighting: ConfidenceConfig, temperature: float = 1.0) -> nn.Module:
     """Return the graph that ships: (log_mel, *state) -> (posteriors, confidence if there is a SOD head, *state)."""
     graph = ExportedFrameNet if isinstance(net, FrameNet) else ExportedCrnn
-    return graph(net, weighting if has_confidence(net) else None)
+    return graph(net, weighting if has_confidence(net) else None, temperature)
 
 
 def has_confidence(net: Net) -> bool:

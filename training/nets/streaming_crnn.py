@@ -178,13 +178,17 @@ class ExportedCrnn(nn.Module):
     net : StreamingCrnn
         In eval mode.
     weighting : ConfidenceConfig, optional
-        As in :class:`training.nets.frame_net.ExportedFrameNet`.
+    temperature : float
+        Both as in :class:`training.nets.frame_net.ExportedFrameNet`.
     """
 
-    def __init__(self, net: StreamingCrnn, weighting: ConfidenceConfig | None = None) -> None:
+    def __init__(
+        self, net: StreamingCrnn, weighting: ConfidenceConfig | None = None, temperature: float = 1.0
+    ) -> None:
         super().__init__()
         check_weighting(net, weighting)
         self.weighting = weighting
+        self.temperature = temperature
         self.register_buffer("mean", net.mean.detach().clone())
         self.register_buffer("scale", 1.0 / net.std.detach())
         self.convolutions = nn.ModuleList(_folded(block) for block in net.blocks)
@@ -204,7 +208,8 @@ class ExportedCrnn(nn.Module):
         x, hidden = self.gru(x, state[len(self.convolutions)].unsqueeze(0))
         new_state.append(hidden.squeeze(0))
         sod_logits = None if self.sod_head is None else self.sod_head(x)
-        return (*shipped_outputs(HeadOutputs(self.head(x), sod_logits), self.weighting), *new_state)
+        outputs = HeadOutputs(self.head(x), sod_logits)
+        return (*shipped_outputs(outputs, self.weighting, self.temperature), *new_state)
 
 
 def _folded(block: CausalBlock) -> nn.Conv2d:
