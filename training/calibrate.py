@@ -41,7 +41,7 @@ def calibrate(recipe: Recipe, run: Path) -> Calibration:
     ConfigError
         If nothing is validated.
     """
-    require(bool(recipe.data.holdout), "holdout", "clips to validate on", recipe.data.holdout)
+    require(recipe.data.validates, "holdout", "something to validate on", recipe.data.holdout)
     checkpoints = recipe.checkpoints
     found = [_validated(recipe, run, checkpoint) for checkpoint in checkpoints]
     targets = found[0][2]
@@ -57,7 +57,7 @@ def calibrate(recipe: Recipe, run: Path) -> Calibration:
         weights = tuple(round(item, 4) for item in fusion_weights(posteriors, confidences, targets))
     for name, values in (("equal", ones), (recipe.ensemble.weights, weights)):
         report = frame_calibration(fuse(posteriors, confidences, values), targets > 0.5)
-        print(f"{name} weights: frame ECE {report.ece:.4f}, Brier {report.brier:.4f}")
+        print(f"{name} weights: frame ECE {report.expected_error:.4f}, Brier {report.brier:.4f}")
     result = Calibration(temperatures, weights)
     result.write(recipe.folder / CALIBRATION_FILE)
     print(result)
