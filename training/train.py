@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from streamsed.config import require
 from training.ensemble import LAST
 from training.features import Split, prepare
 from training.module import SoundEventModule
-from training.recipe import Recipe
+from training.recipe import Recipe, TrainSettings
 from training.schedule import Schedule
 
 
@@ -55,7 +56,7 @@ def train(recipe: Recipe, run: Path, resume: bool = True) -> Path:
     lightning.seed_everything(recipe.train.seed, workers=True, verbose=False)
     run.mkdir(parents=True, exist_ok=True)
     training = prepare(recipe, Split.TRAIN)
-    validation = prepare(recipe, Split.VALIDATION) if recipe.data.holdout else None
+    validation = prepare(recipe, Split.VALIDATION) if recipe.data.validates else None
     mean, std = training.statistics()
     module = SoundEventModule(recipe, mean, std)
     if recipe.train.warm_start:
@@ -105,13 +106,13 @@ class Snapshots(Callback):
 class EarlyStoppingAfterWarmUp(EarlyStopping):
     """Counts its patience from the end of the warm-up: before it, the rate decides how good the loss can be."""
 
-    def __init__(self, patience: int, warm_up_steps: int) -> None:
-        super().__init__("val/loss", patience=patience, check_on_train_epoch_end=False)
-        self._warm_up_steps = warm_up_steps
+    def __init__(self, settings: TrainSettings) -> None:
+        super().__init__("val/loss", patience=settings.patience, check_on_train_epoch_end=False)
+        self._settings = settings
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Called by Lightning."""
-        if trainer.global_step >= self._warm_up_steps:
+        if trainer.global_step >= self._settings.warm_up(int(trainer.estimated_stepping_batches)):
             super().on_validation_end(trainer, pl_module)
 
 
@@ -120,11 +121,14 @@ def _callbacks(recipe: Recipe, run: Path) -> list[Callback]:
     callbacks: list[Callback] = []
     if settings.ema_decay > 0:
         callbacks.append(EMAWeightAveraging(decay=settings.ema_decay))
+    validates = recipe.data.validates
     if settings.patience > 0:
-        require(
-            bool(recipe.data.holdout), "patience", "0 without a holdout to validate on", settings.patience
-        )
-        callbacks.append(EarlyStoppingAfterWarmUp(settings.patience, settings.warm_up_steps))
+        require(validates, "patience", "0 without a holdout to validate on", settings.patience)
+        callbacks.append(EarlyStoppingAfterWarmUp(settings))
+    if settings.keep == "best":
+        require(validates, "keep", "last without a holdout to validate on", settings.keep)
+        best = ModelCheckpoint(run, filename="best", monitor="val/loss", enable_version_counter=False)
+        callbacks.append(best)
     if Schedule(settings.schedule) is Schedule.CYCLIC_COSINE:
         callbacks.append(Snapshots(run, settings.epochs // settings.cycles))
     checkpoint = ModelCheckpoint(
@@ -141,8 +145,12 @@ def load_trained(recipe: Recipe, run: Path, checkpoint: str = LAST) -> SoundEven
     return module.eval()
 
 
+# What a training may have that its warm start had not: the SOD head, the way back through a window.
+_ADDED_PARTS = ("eow.", "net.sod_head.", "net.backward_gru.", "net.backward_head.")
+
+
 def start_from(module: SoundEventModule, checkpoint: Path) -> None:
-    """Give a module the averaged weights of another training; a SOD head that was not there yet stays random.
+    """Give a module the averaged weights of another training; parts that were not there yet stay random.
 
     Raises
     ------
@@ -153,7 +161,7 @@ def start_from(module: SoundEventModule, checkpoint: Path) -> None:
     own = module.state_dict()
     # Chains and what they know of the features belong to one training.
     state = {name: value for name, value in state.items() if not name.startswith("eow.")}
-    absent = [name for name in own if name not in state and not name.startswith(("eow.", "net.sod_head."))]
+    absent = [name for name in own if name not in state and not name.startswith(_ADDED_PARTS)]
     foreign = [name for name, value in state.items() if name not in own or own[name].shape != value.shape]
     fits = not absent and not foreign
     require(
@@ -172,9 +180,11 @@ def _write_provenance(recipe: Recipe, run: Path) -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=recipe.folder, capture_output=True, text=True, check=False
     ).stdout.strip()
+    recordings = recipe.data.recordings
     facts = {
         "recipe": recipe.name,
         "commit": commit or "unknown",
-        "train_folds": list(recipe.data.train_folds),
+        "train_folds": list(recipe.data.train_folds) if recordings is None else [],
+        "recordings": None if recordings is None else dataclasses.asdict(recordings),
     }
     (run / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n")

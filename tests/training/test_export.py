@@ -45,7 +45,7 @@ def test_formats_agree(net, flat):
 def test_export_is_refused_when_formats_differ(net, flat):
     other = ExportedCrnn(net)
     with torch.no_grad():
-        other.head = torch.nn.Linear(other.head.in_features, other.head.out_features)
+        other.tail.head = torch.nn.Linear(other.tail.head.in_features, other.tail.head.out_features)
     different = other.eval()
     with pytest.raises(BundleError, match="ONNX"):
         check_parity(net, flat, to_onnx(net, different, FRAMES), to_torchscript(net, flat, FRAMES), FRAMES)

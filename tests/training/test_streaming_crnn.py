@@ -6,8 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="the networks need the train extra")
+pytest.importorskip("lightning", reason="export needs the train extra")
 
 from streamsed.errors import ConfigError  # noqa: E402
+from training.eow.confidence import ConfidenceConfig  # noqa: E402
+from training.export import check_parity, to_onnx, to_torchscript  # noqa: E402
+from training.nets.registry import exported  # noqa: E402
 from training.nets.streaming_crnn import (  # noqa: E402
     TIME_STRIDE,
     ExportedCrnn,
@@ -125,3 +129,27 @@ def test_every_state_matters():
 def test_shape_is_checked(change, message):
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(CONFIG, **change)
+
+
+def test_windowed_twin_begins_as_the_causal_one_and_hears_what_comes_later():
+    causal = StreamingCrnn(CONFIG).eval()
+    windowed = StreamingCrnn(dataclasses.replace(CONFIG, bidirectional=True)).eval()
+    missing, unexpected = windowed.load_state_dict(causal.state_dict(), strict=False)
+    assert not unexpected
+    assert {name.split(".")[0] for name in missing} == {"backward_gru", "backward_head"}
+    assert windowed.state_shapes() == {} and windowed.initial_state(1) == []
+    log_mel = torch.randn(1, 24, CONFIG.n_mels)
+    later = log_mel.clone()
+    later[:, 20:] += 1.0
+    with torch.inference_mode():
+        assert not torch.allclose(windowed(log_mel)[0][:, :8], windowed(later)[0][:, :8])
+        windowed.backward_head.weight.zero_()
+        torch.testing.assert_close(windowed(log_mel)[0], causal(log_mel, *causal.initial_state(1))[0])
+
+
+@pytest.mark.parametrize("sod_outputs", [0, 4])
+def test_windowed_twin_is_exported(sod_outputs):
+    config = dataclasses.replace(CONFIG, bidirectional=True, sod_outputs=sod_outputs)
+    net = StreamingCrnn(config).eval()
+    graph = exported(net, ConfidenceConfig()).eval()
+    assert check_parity(net, graph, to_onnx(net, graph, 40), to_torchscript(net, graph, 40), 40) <= 1e-5

@@ -90,4 +90,4 @@ def time_stride(config: NetConfig) -> int:
 
 def is_causal(config: NetConfig) -> bool:
     """Return whether the network streams with explicit state; else it takes whole windows."""
-    return isinstance(config, StreamingCrnnConfig) or config.causal
+    return config.causal

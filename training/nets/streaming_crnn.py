@@ -1,7 +1,11 @@
-"""Causal convolutional recurrent network whose state is explicit, so that a stream equals one big chunk."""
+"""Causal convolutional recurrent network whose state is explicit, so that a stream equals one big chunk.
+
+And its windowed twin, whose recurrence runs backwards, too.
+"""
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -37,6 +41,9 @@ class StreamingCrnnConfig:
         Outputs of the SOD head: 4 with the open-world uncertainty (P + 1), 3 without, 0 for no such head.
     sod_hidden : int
         Units of a hidden layer in the SOD head; 0: linear.
+    bidirectional : bool
+        A second recurrent layer hears what comes later: better, and no longer causal, so that the network takes whole
+        windows. All other weights are those of the causal one, from which its training may start.
     """
 
     n_mels: int = 64
@@ -47,6 +54,7 @@ class StreamingCrnnConfig:
     dropout: float = 0.2
     sod_outputs: int = 0
     sod_hidden: int = 0
+    bidirectional: bool = False
 
     def __post_init__(self) -> None:
         """Check the shape."""
@@ -59,6 +67,11 @@ class StreamingCrnnConfig:
         require(self.n_mels % factor == 0, "n_mels", f"a multiple of {factor}", self.n_mels)
         require(self.sod_outputs in (0, 3, 4), "sod_outputs", "0, 3 or 4", self.sod_outputs)
         require(self.sod_hidden >= 0, "sod_hidden", "0 or more", self.sod_hidden)
+
+    @property
+    def causal(self) -> bool:
+        """Whether it streams; else it takes whole windows."""
+        return not self.bidirectional
 
     @property
     def bands(self) -> tuple[int, ...]:
@@ -114,22 +127,29 @@ class StreamingCrnn(nn.Module):
         features = config.channels[-1] * config.bands[-1]
         self.gru = nn.GRU(features, config.hidden, batch_first=True)
         self.head = nn.Linear(config.hidden, config.n_classes)
+        self.backward_gru = self.backward_head = None
+        if config.bidirectional:
+            self.backward_gru = nn.GRU(features, config.hidden, batch_first=True)
+            self.backward_head = nn.Linear(config.hidden, config.n_classes, bias=False)
         self.sod_head = None
         if config.sod_outputs:
-            self.sod_head = FrameHead(config.hidden, config.sod_outputs, config.dropout, config.sod_hidden)
+            self.sod_head = FrameHead(self.features, config.sod_outputs, config.dropout, config.sod_hidden)
 
     @property
     def causal(self) -> bool:
-        """True: it streams."""
-        return True
+        """Whether it streams; else it takes whole windows."""
+        return self.config.causal
 
     @property
     def features(self) -> int:
         """Width of what the heads get."""
-        return self.config.hidden
+        return self.config.hidden * (2 if self.config.bidirectional else 1)
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every state, batch axis first and 1, in the order of the arguments."""
+        """Name and shape of every state, batch axis first and 1, in the order of the arguments; none if windowed."""
+        return self._memory_shapes() if self.causal else {}
+
+    def _memory_shapes(self) -> dict[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {}
         for i, inputs in enumerate((1, *self.config.channels[:-1])):
             shapes[f"context{i}"] = (1, inputs, _CONTEXT, self.config.bands[i])
@@ -138,25 +158,44 @@ class StreamingCrnn(nn.Module):
 
     def initial_state(self, batch: int) -> list[Tensor]:
         """Zeros."""
-        return [self.mean.new_zeros((batch, *shape[1:])) for shape in self.state_shapes().values()]
+        return self.no_past(batch) if self.causal else []
+
+    def no_past(self, batch: int) -> list[Tensor]:
+        """Zeros, with which a stream begins, and every window."""
+        return [self.mean.new_zeros((batch, *shape[1:])) for shape in self._memory_shapes().values()]
 
     def encode(self, log_mel: Tensor, *state: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Map log_mel (B, T, n_mels), T even, and states to features (B, T / 2, hidden) and the next states."""
+        """Map log_mel (B, T, n_mels), T even, and states to features (B, T / 2, C) and the next states."""
+        past = state if self.causal else tuple(self.no_past(log_mel.shape[0]))
         x = ((log_mel - self.mean) / self.std).unsqueeze(1)
         new_state = []
-        for block, context in zip(self.blocks, state, strict=False):
+        for block, context in zip(self.blocks, past, strict=False):
             x, context = block(x, context)
             new_state.append(context)
-        x = x.transpose(1, 2).flatten(2)
+        x, hidden = self.recur(x.transpose(1, 2).flatten(2), past[-1])
+        return x, [*new_state, hidden] if self.causal else []
+
+    def recur(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, T, C) and the hidden state (B, hidden) to features (B, T, C') and the next hidden state."""
         # A state of eight bits forgets what a slow sound needs: the recurrence stays in float32 under mixed precision.
         with torch.autocast(x.device.type, enabled=False):
-            x, hidden = self.gru(self._dropped(x).float(), state[-1].float().unsqueeze(0))
-        return x, [*new_state, hidden.squeeze(0)]
+            x = self._dropped(x).float()
+            forward, last = self.gru(x, hidden.float().unsqueeze(0))
+            if self.backward_gru is not None:
+                backward = self.backward_gru(x.flip(1))[0].flip(1)
+                forward = torch.cat([forward, backward], dim=2)
+        return forward, last.squeeze(0)
 
     def heads(self, features: Tensor) -> HeadOutputs:
-        """Map features (B, T', hidden) to the outputs of the heads there are."""
+        """Map features (B, T', C) to the outputs of the heads there are."""
         sod_logits = None if self.sod_head is None else self.sod_head(features)
-        return HeadOutputs(self.head(self._dropped(features)), sod_logits)
+        return HeadOutputs(self._logits(self._dropped(features)), sod_logits)
+
+    def _logits(self, features: Tensor) -> Tensor:
+        if self.backward_head is None:
+            return self.head(features)
+        forward, backward = features.chunk(2, dim=2)
+        return self.head(forward) + self.backward_head(backward)
 
     def forward(self, log_mel: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Map log_mel (B, T, n_mels), T even, and states to the outputs there are and the next states."""
@@ -192,24 +231,22 @@ class ExportedCrnn(nn.Module):
         self.register_buffer("mean", net.mean.detach().clone())
         self.register_buffer("scale", 1.0 / net.std.detach())
         self.convolutions = nn.ModuleList(_folded(block) for block in net.blocks)
-        self.gru = net.gru
-        self.head = net.head
-        self.sod_head = net.sod_head
+        # What comes after them ships as it is, without a second copy of them.
+        self.tail = copy.copy(net)
+        self.tail._modules = {name: item for name, item in net._modules.items() if name != "blocks"}
 
     def forward(self, log_mel: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Map log_mel (B, T, n_mels) and states to posteriors (B, T / 2, n_classes), confidence if any, next states."""
+        past = state if self.tail.causal else tuple(self.tail.no_past(log_mel.shape[0]))
         x = ((log_mel - self.mean) * self.scale).unsqueeze(1)
         new_state = []
         for i, convolution in enumerate(self.convolutions):
-            x = torch.cat([state[i], x], dim=2)
-            new_state.append(x[:, :, -2:])
+            x = torch.cat([past[i], x], dim=2)
+            new_state.append(x[:, :, -_CONTEXT:])
             x = functional.relu(convolution(x))
-        x = x.transpose(1, 2).flatten(2)
-        x, hidden = self.gru(x, state[len(self.convolutions)].unsqueeze(0))
-        new_state.append(hidden.squeeze(0))
-        sod_logits = None if self.sod_head is None else self.sod_head(x)
-        outputs = HeadOutputs(self.head(x), sod_logits)
-        return (*shipped_outputs(outputs, self.weighting, self.temperature), *new_state)
+        features, hidden = self.tail.recur(x.transpose(1, 2).flatten(2), past[-1])
+        outputs = shipped_outputs(self.tail.heads(features), self.weighting, self.temperature)
+        return (*outputs, *new_state, hidden) if self.tail.causal else outputs
 
 
 def _folded(block: CausalBlock) -> nn.Conv2d:
