@@ -1,0 +1,1 @@
+"""Studies that compare several trainings or bundles: one command makes one table of a RESULTS.md."""
