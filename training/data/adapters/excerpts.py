@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamsed.config import require
+from streamsed.errors import FormatError
 from training.data.adapters.recording import Recording
 from training.data.soundscapes import SceneEvent
 from training.data.soundscapes.catalogue import read_mono
@@ -39,8 +40,16 @@ class Excerpt:
     interference: tuple[SceneEvent, ...]
 
 
-def cut(recording: Recording, seconds: float = 10.0) -> tuple[Excerpt, ...]:
+def cut(recording: Recording, seconds: float = 10.0, *, equal: bool = False) -> tuple[Excerpt, ...]:
     """Cut a recording into pieces without gap or overlap; the last one may be shorter.
+
+    Parameters
+    ----------
+    recording : Recording
+    seconds : float
+    equal : bool
+        Let the last piece begin earlier, so that it is as long as the others. Only a recording that is shorter than
+        one piece gives a shorter one.
 
     Raises
     ------
@@ -57,6 +66,9 @@ def cut(recording: Recording, seconds: float = 10.0) -> tuple[Excerpt, ...]:
         seconds,
     )
     edges = [index * seconds for index in range(count)] + [recording.duration]
+    spans = list(pairwise(edges))
+    if equal and count > 1:
+        spans[-1] = (recording.duration - seconds, recording.duration)
     return tuple(
         Excerpt(
             recording,
@@ -65,14 +77,22 @@ def cut(recording: Recording, seconds: float = 10.0) -> tuple[Excerpt, ...]:
             _within(recording.annotations, start, stop),
             _within(recording.interference, start, stop),
         )
-        for start, stop in pairwise(edges)
+        for start, stop in spans
     )
 
 
 def read_excerpts(
-    recording: Recording, sample_rate: int, seconds: float = 10.0
+    recording: Recording, sample_rate: int, seconds: float = 10.0, *, equal: bool = False
 ) -> Iterator[tuple[Excerpt, npt.NDArray[np.float32]]]:
     """Cut a recording that is decoded once: mean of its channels, at another rate.
+
+    Parameters
+    ----------
+    recording : Recording
+    sample_rate : int
+        In Hz.
+    seconds, equal
+        As for :func:`cut`.
 
     Yields
     ------
@@ -85,12 +105,19 @@ def read_excerpts(
     ConfigError
         As :func:`cut`.
     FormatError
-        If the file cannot be read.
+        If the file cannot be read, or is shorter than its header says.
     """
-    excerpts = cut(recording, seconds)
+    excerpts = cut(recording, seconds, equal=equal)
     samples = read_mono(recording.path, sample_rate)
-    edges = [round(excerpt.start * sample_rate) for excerpt in excerpts] + [len(samples)]
-    for excerpt, (start, stop) in zip(excerpts, pairwise(edges), strict=True):
+    got = len(samples) / sample_rate
+    if got < recording.duration - _SLIVER_SECONDS:
+        expected = f"{recording.duration:g} s as its header says"
+        raise FormatError(f"{recording.path}: expected {expected}, got {got:g} s")
+    for excerpt in excerpts:
+        start = round(excerpt.start * sample_rate)
+        # Resampling may leave a sample more than the header promised.
+        last = excerpt.start + excerpt.duration >= recording.duration
+        stop = len(samples) if last else round((excerpt.start + excerpt.duration) * sample_rate)
         yield excerpt, samples[start:stop]
 
 
