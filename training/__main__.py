@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from streamsed.cli.console import exit_code
 from streamsed.config import require
 from streamsed.errors import StreamsedError
 from training.recipe import load_recipe
@@ -33,10 +34,14 @@ def main(argv: list[str] | None = None) -> int:
         default="0,1,2",
         help="repeat: seeds that are trained, exported and evaluated (default: 0,1,2)",
     )
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="leave unreadable files out; they are counted and named"
+    )
     parser.add_argument("--force", action="store_true", help="export: replace a bundle that is there")
     arguments = parser.parse_args(argv)
     try:
-        recipe = load_recipe(arguments.recipe, arguments.set)
+        skip_bad = ["data.skip_bad=true"] if arguments.skip_bad else []
+        recipe = load_recipe(arguments.recipe, [*arguments.set, *skip_bad])
         run = arguments.run or Path("runs") / arguments.recipe
         output = arguments.output or run / "bundle"
         if arguments.step == "train":
@@ -67,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
             evaluate(recipe, output, run)
     except StreamsedError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return exit_code(error)
     return 0
 
 

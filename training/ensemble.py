@@ -22,7 +22,7 @@ class EnsembleSettings:
     ----------
     checkpoints : tuple of str
         Files below the run, one a member (``"seed0/last.ckpt"`` after ``repeat``); empty: the snapshots of a cyclic
-        schedule, or else the last checkpoint.
+        schedule, or else the checkpoint that ``train.keep`` says.
     calibration : {"none", "temperature"}
         What ``calibrate`` fits to the posteriors of each member: nothing, or one temperature (Guo et al. 2017).
     weights : {"equal", "learned"}
@@ -46,11 +46,11 @@ class EnsembleSettings:
         )
         require(self.weights in ("equal", "learned"), "weights", "equal or learned", self.weights)
 
-    def files(self, snapshots: int) -> tuple[str, ...]:
+    def files(self, snapshots: int, kept: str = LAST) -> tuple[str, ...]:
         """Return the checkpoints of a training that kept so many snapshots, 0 if its schedule has none."""
         if self.checkpoints:
             return self.checkpoints
-        return tuple(f"snapshot{cycle}.ckpt" for cycle in range(1, snapshots + 1)) or (LAST,)
+        return tuple(f"snapshot{cycle}.ckpt" for cycle in range(1, snapshots + 1)) or (kept,)
 
 
 @dataclass(frozen=True)

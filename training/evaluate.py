@@ -16,7 +16,7 @@ from streamsed.config import LATENCY_PROFILES
 from streamsed.detector import Detector, load
 from streamsed.metrics import Report, event_metrics, segment_metrics
 from training.recipe import Recipe
-from training.scenes import scene_maker
+from training.source import scene_source
 
 Events = list[tuple[float, float, str]]
 
@@ -31,9 +31,9 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
     repeat the numbers.
     """
     detector = load(bundle)
-    maker = scene_maker(recipe, "test")
+    source = scene_source(recipe, "test")
     rate = recipe.front_end.sample_rate
-    scenes = [maker.make(index) for index in range(recipe.data.test_scenes)]
+    scenes = [source.make(index) for index in range(len(source))]
     write_scenes(run / "test_scenes", scenes, rate)
     reference = {str(i): list(events) for i, (_, events) in enumerate(scenes)}
     durations = {str(i): len(samples) / rate for i, (samples, _) in enumerate(scenes)}
@@ -73,7 +73,7 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
     false_alarms = {name: len(_events(detector, samples, rate)) for name, samples in eventless(rate)}
     print("events in a minute of nothing:", false_alarms)
     metrics: dict[str, object] = {
-        "data": f"{len(scenes)} scenes of 10 s mixed from clips of folds {list(recipe.data.test_folds)}",
+        "data": f"{len(scenes)} {source.describe()}",
         "segment_f1_micro": _number(segments.micro.f1),
         "segment_f1_macro": _number(segments.macro.f1),
         "event_f1_micro": _number(matched.micro.f1),

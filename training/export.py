@@ -63,7 +63,8 @@ def export(recipe: Recipe, run: Path, folder: Path, metrics: dict[str, object] |
         check_parity(net, graph, onnx_model, script, frames, temperature)
         members[str(i)] = {"onnx": onnx_model, "torchscript": script}
 
-    facts = json.loads((run / "provenance.json").read_text())
+    # Members of several trainings lie in folders of their own; they share recipe and code.
+    facts = json.loads(((run / recipe.checkpoints[0]).parent / "provenance.json").read_text())
     if metrics is None:
         metrics_file = recipe.folder / "metrics.json"
         metrics = json.loads(metrics_file.read_text()) if metrics_file.exists() else {}
@@ -86,7 +87,7 @@ def export(recipe: Recipe, run: Path, folder: Path, metrics: dict[str, object] |
             metrics=metrics,
             **recipe.provenance,
         ),
-        post_processing=read_post(recipe.folder / POST_FILE),
+        post_processing=read_post(recipe.folder / POST_FILE, recipe.post),
     )
     bundle = write_golden(folder, make_golden(load(folder), golden_samples(recipe.front_end.sample_rate)))
     report = check_golden(load(folder))
@@ -95,10 +96,10 @@ def export(recipe: Recipe, run: Path, folder: Path, metrics: dict[str, object] |
     return bundle
 
 
-def read_post(path: Path) -> PostConfig:
-    """Read tuned post-processing, or the default where none was tuned yet."""
+def read_post(path: Path, untuned: ClassPost | None = None) -> PostConfig:
+    """Read tuned post-processing; where none was tuned yet, all labels have ``untuned``, or the default."""
     if not path.exists():
-        return PostConfig()
+        return PostConfig(untuned or ClassPost())
     values = json.loads(path.read_text())
     return PostConfig(
         from_mapping(ClassPost, values["default"], "default"),

@@ -110,10 +110,10 @@ class SoundEventModule(lightning.LightningModule):
             self.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
         total = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = Schedule(settings.schedule)
+        schedule, warm_up = Schedule(settings.schedule), settings.warm_up(total)
 
         def rate(step: int) -> float:
-            return factor(schedule, step, total, settings.warm_up_steps, settings.cycles)
+            return factor(schedule, step, total, warm_up, settings.cycles)
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -7,9 +7,9 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from streamsed.config import LogMelConfig, from_mapping, require
+from streamsed.config import ClassPost, LogMelConfig, from_mapping, require
 from streamsed.errors import ConfigError
 from training.augment import AugmentConfig
 from training.ensemble import EnsembleSettings
@@ -17,6 +17,7 @@ from training.eow.confidence import ConfidenceConfig
 from training.eow.config import EowConfig
 from training.losses import LossConfig
 from training.nets.registry import NetConfig, is_causal, net_config, time_stride
+from training.recordings import RecordingSettings, recording_labels
 from training.schedule import Schedule
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -84,12 +85,14 @@ class ClipSource:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Where the clips are and how many scenes are mixed from which of them.
+    """Where the clips are and how many scenes are mixed from which of them, or which recordings there are instead.
 
     Parameters
     ----------
     root : str
         Folder that all other paths are below.
+    recordings : RecordingSettings, optional
+        A public data set, which nothing is mixed from: of what follows, ``cache``, ``workers`` and ``skip_bad`` count.
     clips : tuple of ClipSource
     backgrounds, impulse_responses : str
         Folders of recordings.
@@ -105,10 +108,14 @@ class DataSettings:
         Speeds at which the clips of the training scenes are there; those of the others are as recorded.
     seed : int
     workers : int
-        Processes that mix.
+        Processes that mix or read.
+    skip_bad : bool
+        Leave unreadable clips or recordings out, which are counted and named in a warning, instead of failing. All are
+        decoded to their end first.
     """
 
     root: str = "data"
+    recordings: RecordingSettings | None = None
     clips: tuple[ClipSource, ...] = ()
     backgrounds: str = "backgrounds"
     impulse_responses: str = "impulse_responses"
@@ -123,13 +130,21 @@ class DataSettings:
     train_speeds: tuple[float, ...] = (1.0,)
     seed: int = 1
     workers: int = 2
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
-        """Turn the lists of TOML into tuples and check the counts."""
+        """Turn the lists of TOML into tuples, and check the counts and that there is one source."""
         for name in ("train_folds", "validation_folds", "test_folds", "train_speeds"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         require(self.train_scenes >= 1, "train_scenes", "at least 1", self.train_scenes)
         require(self.workers >= 1, "workers", "at least 1", self.workers)
+        both = self.recordings is not None and bool(self.clips)
+        require(not both, "clips", "none beside data.recordings", len(self.clips))
+
+    @property
+    def validates(self) -> bool:
+        """Whether something is held out to validate on."""
+        return bool(self.holdout) if self.recordings is None else self.recordings.validates
 
 
 @dataclass(frozen=True)
@@ -144,10 +159,14 @@ class TrainSettings:
     schedule : {"cosine", "exponential_warm_up", "cyclic_cosine"}
         See :class:`training.schedule.Schedule`.
     warm_up_steps : int
+    warm_up_epochs : float
+        Instead of ``warm_up_steps``, where above 0.
     cycles : int
         Of the cyclic schedule; the weights at the end of each are kept as ``snapshot<number>.ckpt``.
     patience : int
         Epochs after the warm-up without a lower validation loss, after which the training stops; 0: never.
+    keep : {"last", "best"}
+        Which weights are exported: those of the last epoch, or those with the lowest validation loss.
     ema_decay : float
         Of the averaged weights, which are what is evaluated and exported; 0: those of the last step.
     clip_norm : float
@@ -169,8 +188,10 @@ class TrainSettings:
     weight_decay: float = 1e-3
     schedule: str = "cosine"
     warm_up_steps: int = 150
+    warm_up_epochs: float = 0.0
     cycles: int = 1
     patience: int = 0
+    keep: Literal["last", "best"] = "last"
     ema_decay: float = 0.998
     clip_norm: float = 2.0
     label_smoothing: float = 0.0
@@ -184,10 +205,19 @@ class TrainSettings:
         names = [item.value for item in Schedule]
         require(self.schedule in names, "schedule", f"one of {names}", self.schedule)
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        within = 0 <= self.warm_up_epochs <= self.epochs
+        require(within, "warm_up_epochs", f"in [0, epochs={self.epochs}]", self.warm_up_epochs)
         whole = self.cycles >= 1 and self.epochs % self.cycles == 0
         require(whole, "cycles", f"a divisor of epochs={self.epochs}", self.cycles)
         require(self.patience >= 0, "patience", "0 or more epochs", self.patience)
+        require(self.keep in ("last", "best"), "keep", "last or best", self.keep)
         require(0 <= self.ema_decay < 1, "ema_decay", "in [0, 1)", self.ema_decay)
+
+    def warm_up(self, total_steps: int) -> int:
+        """Return the optimiser steps of the warm-up in a training of so many."""
+        if self.warm_up_epochs > 0:
+            return round(total_steps * self.warm_up_epochs / self.epochs)
+        return self.warm_up_steps
 
 
 @dataclass(frozen=True)
@@ -205,6 +235,7 @@ class Recipe:
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
     ensemble: EnsembleSettings = field(default_factory=EnsembleSettings)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    post: ClassPost = field(default_factory=ClassPost)
     scenes: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
 
@@ -222,7 +253,7 @@ class Recipe:
     def checkpoints(self) -> tuple[str, ...]:
         """Files below a run that become the members of the bundle."""
         cyclic = Schedule(self.train.schedule) is Schedule.CYCLIC_COSINE
-        return self.ensemble.files(self.train.cycles if cyclic else 0)
+        return self.ensemble.files(self.train.cycles if cyclic else 0, f"{self.train.keep}.ckpt")
 
     @property
     def folder(self) -> Path:
@@ -240,6 +271,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "confidence": ConfidenceConfig,
     "ensemble": EnsembleSettings,
     "augment": AugmentConfig,
+    "post": ClassPost,
 }
 
 
@@ -264,9 +296,9 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         sections = sorted({*_SECTIONS, "scenes", "provenance"})
         require(section in sections, "--set", f"a section among {sections}", section)
         table = values.setdefault(section, {})
-        for name in path_of_key[:-1]:
-            table = table.setdefault(name, {})
-            require(isinstance(table, dict), "--set", f"a table called {name!r}", override)
+        for inner in path_of_key[:-1]:
+            table = table.setdefault(inner, {})
+            require(isinstance(table, dict), "--set", f"a table called {inner!r}", override)
         table[path_of_key[-1]] = _toml_value(text)
     unknown = sorted(set(values) - {item.name for item in dataclasses.fields(Recipe)})
     if unknown:
@@ -275,6 +307,11 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
         if section in values:
             values[section] = from_mapping(cls, _tuples(values[section]), section)
     values["name"] = name
+    recordings = values["data"].recordings if "data" in values else None
+    if recordings is not None:
+        expected = "none beside data.recordings.labels, whose targets they are"
+        require("labels" not in values, "labels", expected, values.get("labels"))
+        values["labels"] = recording_labels(recordings)
     values["labels"] = tuple(values.get("labels", ()))
     return from_mapping(Recipe, values, path.name)
 

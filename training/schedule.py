@@ -51,6 +51,7 @@ def factor(schedule: Schedule, step: int, total_steps: int, warm_up_steps: int, 
         warm_up = min(1.0, (step + 1) / max(1, warm_up_steps))
         return warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total_steps))))
     if schedule is Schedule.EXPONENTIAL_WARM_UP:
-        return math.exp(-5.0 * (1.0 - min(1.0, step / max(1, warm_up_steps))) ** 2)
+        done = min(1.0, step / warm_up_steps) if warm_up_steps > 0 else 1.0
+        return math.exp(-5.0 * (1.0 - done) ** 2)
     period = math.ceil(total_steps / cycles)
     return 0.5 * (math.cos(math.pi * (step % period) / period) + 1.0)

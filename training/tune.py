@@ -17,7 +17,7 @@ from streamsed.metrics import event_metrics, segment_metrics
 from streamsed.postprocess import PostChain
 from training.export import POST_FILE
 from training.recipe import Recipe
-from training.scenes import scene_maker, scene_samples
+from training.source import scene_source
 
 Events = list[tuple[float, float, str]]
 
@@ -54,14 +54,15 @@ def tune(recipe: Recipe, bundle: Path) -> PostConfig:
     all labels.
     """
     detector = load(bundle)
-    maker = scene_maker(recipe, "validation")
+    source = scene_source(recipe, "validation")
     reference: dict[str, Events] = {}
     posteriors: dict[str, npt.NDArray[np.float32]] = {}
-    for index in range(recipe.data.validation_scenes):
-        samples, events = maker.make(index)
+    durations: dict[str, float] = {}
+    for index in range(len(source)):
+        samples, events = source.make(index)
         reference[str(index)] = list(events)
         posteriors[str(index)] = detector.posteriors(samples, recipe.front_end.sample_rate)
-    durations = dict.fromkeys(reference, scene_samples(recipe) / recipe.front_end.sample_rate)
+        durations[str(index)] = len(samples) / recipe.front_end.sample_rate
 
     settings = list(candidates())
     scores = np.zeros((len(settings), len(recipe.labels)))
