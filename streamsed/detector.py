@@ -21,6 +21,7 @@ from streamsed.config import (
     require,
 )
 from streamsed.errors import ConfigError
+from streamsed.evidence import PosteriorFrames, join_frames
 from streamsed.frontend import LogMel
 from streamsed.health import MAX_LEVEL
 from streamsed.latency import LatencyBudget
@@ -30,10 +31,18 @@ from streamsed.postprocess import PostChain
 from streamsed.sources.file import FileSource
 from streamsed.sources.resample import Resampler
 from streamsed.sources.samples import ChannelSelection, as_samples, mix_down
-from streamsed.stream import DetectorStream, StreamSettings, StreamStats, utc
+from streamsed.stream import DetectorStream, FramesCallback, StreamSettings, StreamStats, utc
 from streamsed.types import Event, Record
 
-__all__ = ["Detector", "DetectorStream", "LatencyBudget", "StreamStats", "latency_budget", "load"]
+__all__ = [
+    "Detector",
+    "DetectorStream",
+    "LatencyBudget",
+    "PosteriorFrames",
+    "StreamStats",
+    "latency_budget",
+    "load",
+]
 
 Floats = npt.NDArray[np.float32]
 Thresholds = float | Mapping[str, float]
@@ -128,6 +137,7 @@ class Detector:
         provisional: bool = True,
         time_origin: datetime | None = None,
         event_id_prefix: str | None = None,
+        on_frames: FramesCallback | None = None,
     ) -> DetectorStream:
         """Begin a stream.
 
@@ -155,6 +165,9 @@ class Detector:
         event_id_prefix : str, optional
             What event ids begin with, by default ``source``; to be told apart where several detectors hear
             the same source.
+        on_frames : callable, optional
+            Called with every new :class:`~streamsed.evidence.PosteriorFrames`, inside ``process``, ``gap`` and
+            ``flush``; frames that were lost are not among them.
 
         Returns
         -------
@@ -178,17 +191,22 @@ class Detector:
             top_k=top_k,
             provisional=provisional,
             time_origin=utc(time_origin),
+            on_frames=on_frames,
         )
         return DetectorStream(
             settings,
             self.labels,
             self.sample_rate,
-            PosteriorStream(self.bundle, self._log_mel, self._networks, profile),
+            self._posterior_stream(profile, with_disagreement=on_frames is not None),
             chain,
             profile,
+            self.bundle.clock,
             self.bundle.time_stride * self.bundle.frame_shape[0],
             _budget(self.bundle, profile, chain),
         )
+
+    def _posterior_stream(self, profile: LatencyProfile, *, with_disagreement: bool) -> PosteriorStream:
+        return PosteriorStream(self.bundle, self._log_mel, self._networks, profile, with_disagreement)
 
     def latency(self, profile: str = "balanced", sample_rate: int | None = None) -> LatencyBudget:
         """Return the algorithmic delay of a stream under a latency profile, stage by stage.
@@ -312,19 +330,56 @@ class Detector:
         ConfigError
             A parameter that cannot be used, or NaN or Inf among the samples.
         """
+        return self._frames(samples, sample_rate, channel, latency, with_disagreement=False).posteriors
+
+    def frames(
+        self,
+        samples: npt.ArrayLike,
+        sample_rate: int | None = None,
+        *,
+        channel: ChannelSelection = "mix",
+        latency: str = "high",
+    ) -> PosteriorFrames:
+        """Compute what :meth:`posteriors` does, with confidence and disagreement of the members in every frame.
+
+        Parameters
+        ----------
+        samples, sample_rate, channel, latency
+            See :meth:`posteriors`.
+
+        Returns
+        -------
+        PosteriorFrames
+
+        Raises
+        ------
+        ConfigError
+            As :meth:`posteriors`.
+        """
+        return self._frames(samples, sample_rate, channel, latency, with_disagreement=True)
+
+    def _frames(
+        self,
+        samples: npt.ArrayLike,
+        sample_rate: int | None,
+        channel: ChannelSelection,
+        latency: str,
+        *,
+        with_disagreement: bool,
+    ) -> PosteriorFrames:
         profile = latency_profile(latency)
         rate = self.sample_rate if sample_rate is None else sample_rate
         mono = mix_down(as_samples(samples), channel)
         if not np.abs(mono).max(initial=0.0) <= MAX_LEVEL:
             raise ConfigError(f"samples: expected values within ±{MAX_LEVEL:g}, got NaN, Inf or larger ones")
         resampler = Resampler(rate, self.sample_rate)
-        stream = PosteriorStream(self.bundle, self._log_mel, self._networks, profile)
+        stream = self._posterior_stream(profile, with_disagreement=with_disagreement)
         step = max(1, round(profile.chunk_seconds * rate))
         parts = [
             stream.process(resampler.process(mono[begin : begin + step]))
             for begin in range(0, len(mono), step)
         ]
-        return np.concatenate([*parts, stream.process(resampler.flush()), stream.flush()])
+        return join_frames([*parts, stream.process(resampler.flush()), stream.flush()])
 
 
 def latency_budget(

@@ -8,16 +8,29 @@ import numpy as np
 import numpy.typing as npt
 
 from streamsed.bundle import Manifest
-from streamsed.config import LatencyProfile
+from streamsed.config import LatencyProfile, require
+from streamsed.evidence import PosteriorFrames, disagreement, join_frames
 from streamsed.frontend import LogMel, OnlineLogMel, OnlineWaveform
-from streamsed.models import ModelStream, Network, Outputs, look_ahead_frames, model_stream
+from streamsed.models import (
+    ModelStream,
+    Network,
+    Outputs,
+    look_ahead_frames,
+    model_stream,
+    warm_up_frames,
+)
 from streamsed.postprocess import fuse
 
 Floats = npt.NDArray[np.float32]
 
+# Where Σ w c is below it, nobody is sure: see streamsed.postprocess.fuse.
+_LEAST_CONFIDENCE = 1e-6
+
 
 class PosteriorStream:
-    """One endless signal through the front-end and all networks of a bundle.
+    """One endless signal through the front-end and the networks of a bundle.
+
+    All members of an ensemble take part until :meth:`set_members` asks for fewer.
 
     Parameters
     ----------
@@ -27,6 +40,8 @@ class PosteriorStream:
     networks : sequence of Network
         The members, shared.
     profile : LatencyProfile
+    with_disagreement : bool
+        Whether to compute how much the members differ.
 
     Attributes
     ----------
@@ -35,29 +50,99 @@ class PosteriorStream:
     """
 
     def __init__(
-        self, manifest: Manifest, log_mel: LogMel | None, networks: Sequence[Network], profile: LatencyProfile
+        self,
+        manifest: Manifest,
+        log_mel: LogMel | None,
+        networks: Sequence[Network],
+        profile: LatencyProfile,
+        with_disagreement: bool = False,
     ) -> None:
         frame_samples, _ = manifest.frame_shape
         self._front_end = OnlineWaveform(frame_samples) if log_mel is None else OnlineLogMel(log_mel)
-        self._models: list[ModelStream] = [model_stream(network, manifest, profile) for network in networks]
-        self._weights = manifest.fusion.weights
+        weights = manifest.fusion.weights
+        self._members = [
+            _Member(model_stream(network, manifest, profile), weight)
+            for network, weight in zip(networks, weights, strict=True)
+        ]
+        self._with_disagreement = with_disagreement
         self._posterior_samples = manifest.time_stride * frame_samples
+        # Where a windowed member may come back so that its windows end with those of the others.
+        self._grid = manifest.streaming.hop_frames or manifest.time_stride
+        self._is_windowed = manifest.streaming.kind == "windowed"
+        self._warm_up = -(-warm_up_frames(manifest) // manifest.time_stride)
         self.latency_frames = look_ahead_frames(manifest, profile)
         self._frames = 0
+        self._since_gap = 0  # input frames since the beginning or the last hole
 
     @property
     def frames(self) -> int:
         """Posterior frames so far, lost ones counted."""
         return self._frames
 
-    def process(self, samples: Floats) -> Floats:
-        """Take samples, shape (n,) float32, any n; return the fused posteriors (T', K) that became final."""
-        frames = self._front_end.process(samples)
-        return self._fuse([model.process(frames) for model in self._models])
+    @property
+    def members(self) -> int:
+        """How many members were asked for last."""
+        return sum(member.is_wanted for member in self._members)
 
-    def gap(self) -> Floats:
+    def set_members(self, count: int) -> None:
+        """Let so many members take part, those with the largest weights, the first ones among equals.
+
+        One that is left out is fed nothing and keeps its state, as in a gap. When it is wanted again, it begins at
+        the next frame where its outputs can fall in with those of the others, and has no say before it has heard
+        :func:`~streamsed.models.warm_up_frames` frames.
+
+        Parameters
+        ----------
+        count : int
+            From 1 to the number of networks.
+        """
+        total = len(self._members)
+        require(1 <= count <= total, "members", f"from 1 to {total}", count)
+        ranked = sorted(self._members, key=lambda member: -member.weight)
+        for rank, member in enumerate(ranked):
+            member.is_wanted = rank < count
+            member.is_fed &= member.is_wanted
+
+    def process(self, samples: Floats) -> PosteriorFrames:
+        """Take samples, shape (n,) float32, any n; return the posterior frames that became final."""
+        return self._advance(self._front_end.process(samples))
+
+    def _advance(self, frames: Floats) -> PosteriorFrames:
+        returning = [member for member in self._members if member.is_wanted and not member.is_fed]
+        ahead = -self._since_gap % self._grid
+        if not returning or ahead > len(frames):
+            return self._run(frames)
+        before = self._run(frames[:ahead])
+        for member in returning:
+            member.return_(0 if self._is_windowed and self._since_gap == 0 else self._warm_up)
+        return join_frames([before, self._run(frames[ahead:])])
+
+    def _run(self, frames: Floats) -> PosteriorFrames:
+        self._since_gap += len(frames)
+        for member in self._members:
+            member.has_missed |= not member.is_fed and len(frames) > 0
+        return self._fuse(
+            [member.stream.process(frames) if member.is_fed else None for member in self._members]
+        )
+
+    def gap(self) -> PosteriorFrames:
         """Return what is due before a hole in the signal; call :meth:`resume` after it."""
-        return self._fuse([model.gap() for model in self._models])
+        return self._end()
+
+    def _end(self, finish: bool = False) -> PosteriorFrames:
+        outputs: list[Outputs | None] = []
+        for member in self._members:
+            if not member.is_fed:
+                member.has_missed = True
+                outputs.append(None)
+                continue
+            outputs.append(member.stream.flush() if finish else member.stream.gap())
+        fused = self._fuse(outputs)
+        if self._is_windowed:
+            # Behind a hole every windowed member starts anew, so that none lags behind the others.
+            for member in self._members:
+                member.quiet = 0
+        return fused
 
     def resume(self, frame: int) -> int:
         """Go on after a hole with the first sample of posterior frame ``frame``.
@@ -70,29 +155,105 @@ class PosteriorStream:
         self._front_end.skip(frame * self._posterior_samples - self._front_end.position_samples)
         lost = frame - self._frames
         self._frames = frame
+        self._since_gap = 0
         return lost
 
-    def flush(self) -> Floats:
+    def flush(self) -> PosteriorFrames:
         """Return what is due at the end; afterwards only :meth:`reset` is legal."""
-        frames = self._front_end.flush()
-        parts = [self._fuse([model.process(frames) for model in self._models])]
-        parts.append(self._fuse([model.flush() for model in self._models]))
-        return np.concatenate(parts)
+        return join_frames([self._advance(self._front_end.flush()), self._end(finish=True)])
 
     def reset(self) -> None:
         """Become equal to a new stream."""
         self._front_end.reset()
-        for model in self._models:
-            model.reset()
-        self._frames = 0
+        for member in self._members:
+            member.reset()
+        self._frames = self._since_gap = 0
 
-    def _fuse(self, outputs: list[Outputs]) -> Floats:
-        self._frames += len(outputs[0].posteriors)
-        if len(outputs) == 1 or len(outputs[0].posteriors) == 0:
-            return outputs[0].posteriors
-        confidences = [item.confidence for item in outputs if item.confidence is not None]
-        return fuse(
-            np.stack([item.posteriors for item in outputs]),
-            np.stack(confidences) if confidences else None,
-            self._weights,
+    def _fuse(self, outputs: Sequence[Outputs | None]) -> PosteriorFrames:
+        """Fuse what the members gave; all rows end with the same frame, those of a returning one begin later."""
+        rows = max(len(item.posteriors) for item in outputs if item is not None)
+        begins = [
+            rows if item is None else rows - len(item.posteriors) + member.be_quiet(len(item.posteriors))
+            for member, item in zip(self._members, outputs, strict=True)
+        ]
+        bounds = sorted({0, rows, *begins})
+        parts = []
+        for begin, end in zip(bounds, bounds[1:] or [0], strict=False):
+            taking_part = [
+                (member.weight, _rows(item, rows, begin, end))
+                for member, item, first in zip(self._members, outputs, begins, strict=True)
+                if item is not None and first <= begin
+            ]
+            parts.append(self._fuse_rows(taking_part))
+        return join_frames(parts)
+
+    def _fuse_rows(self, taking_part: Sequence[tuple[float, Outputs]]) -> PosteriorFrames:
+        weights = [weight for weight, _ in taking_part]
+        outputs = [item for _, item in taking_part]
+        first, rows = self._frames, len(outputs[0].posteriors)
+        self._frames += rows
+        members = np.full(rows, len(outputs), np.int64)
+        differs = self._with_disagreement and len(self._members) > 1
+        if len(outputs) == 1 or rows == 0:
+            same = np.zeros(rows, np.float32) if differs else None
+            return PosteriorFrames(first, outputs[0].posteriors, outputs[0].confidence, same, members)
+        posteriors = np.stack([item.posteriors for item in outputs])
+        given = [item.confidence for item in outputs if item.confidence is not None]
+        confidences = np.stack(given) if given else None
+        fused = fuse(posteriors, confidences, weights)
+        return PosteriorFrames(
+            first,
+            fused,
+            None
+            if confidences is None
+            else np.average(confidences, axis=0, weights=weights).astype(np.float32),
+            disagreement(posteriors, _shares(confidences, weights, rows), fused) if differs else None,
+            members,
         )
+
+
+class _Member:
+    """The stream of one network, and whether it takes part."""
+
+    def __init__(self, stream: ModelStream, weight: float) -> None:
+        self.stream = stream
+        self.weight = weight
+        self._begin()
+
+    def _begin(self) -> None:
+        self.is_wanted = self.is_fed = True
+        self.has_missed = False
+        self.quiet = 0  # posteriors to come that have no say
+
+    def reset(self) -> None:
+        self.stream.reset()
+        self._begin()
+
+    def return_(self, warm_up: int) -> None:
+        self.is_fed = True
+        if self.has_missed:
+            self.stream.rejoin()
+            self.has_missed, self.quiet = False, warm_up
+
+    def be_quiet(self, rows: int) -> int:
+        """Return how many of so many rows have no say."""
+        count = min(self.quiet, rows)
+        self.quiet -= count
+        return count
+
+
+def _rows(item: Outputs, rows: int, begin: int, end: int) -> Outputs:
+    """Rows ``begin`` to ``end`` of ``rows``, of which ``item`` may have the last ones only."""
+    if begin == 0 and end == rows:
+        return item
+    missing = rows - len(item.posteriors)
+    own = slice(begin - missing, end - missing)
+    return Outputs(item.posteriors[own], None if item.confidence is None else item.confidence[own])
+
+
+def _shares(confidences: Floats | None, weights: Sequence[float], rows: int) -> npt.NDArray[np.float64]:
+    """Shares of the members in the fused posterior, shape (M, T'), 1 together."""
+    plain = np.repeat(np.asarray(weights, np.float64)[:, np.newaxis], rows, axis=1)
+    weighted = plain if confidences is None else plain * confidences
+    weighted = np.where(weighted.sum(axis=0) < _LEAST_CONFIDENCE, plain, weighted)
+    return np.asarray(weighted / weighted.sum(axis=0), np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-from streamsed.config import LatencyProfile, require
+from streamsed.config import FrameClock, LatencyProfile, require
 from streamsed.errors import ConfigError, StateError
+from streamsed.evidence import FrameHistory, PosteriorFrames, uncertainty
 from streamsed.health import SignalMonitor
 from streamsed.latency import LatencyBudget
 from streamsed.ownership import OneThread
@@ -23,6 +24,7 @@ from streamsed.sources.samples import ChannelSelection, as_samples, check_select
 from streamsed.types import Event, Gap, GapCause, Onset, Record, Retract, Tags
 
 Floats = npt.NDArray[np.float32]
+FramesCallback = Callable[[PosteriorFrames], object]
 
 # Tags records at least this far apart: more often is more than a reader or a screen can use.
 TAGS_SECONDS = 0.1
@@ -40,6 +42,7 @@ class StreamSettings:
     top_k: int
     provisional: bool
     time_origin: datetime | None
+    on_frames: FramesCallback | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class StreamStats:
         Lost samples, by :meth:`DetectorStream.gap`.
     non_finite_samples : int
         NaN and Inf, which were replaced by 0.
+    members_skipped_seconds : float
+        Audio that was analysed by fewer members than the ensemble has.
     """
 
     audio_seconds: float
@@ -70,6 +75,7 @@ class StreamStats:
     retracts: int
     dropped_samples: int
     non_finite_samples: int
+    members_skipped_seconds: float
 
 
 class DetectorStream:
@@ -83,6 +89,8 @@ class DetectorStream:
     labels : tuple of str
     latency : LatencyBudget
         For the rate of the input, which may be known only after the first chunk.
+    member_count : int
+        How many networks the model has.
     """
 
     def __init__(
@@ -93,6 +101,7 @@ class DetectorStream:
         posteriors: PosteriorStream,
         chain: PostChain,
         profile: LatencyProfile,
+        clock: FrameClock,
         frame_samples: int,
         budget: LatencyBudget,
     ) -> None:
@@ -102,6 +111,9 @@ class DetectorStream:
         self._posteriors = posteriors
         self._chain = chain
         self._profile = profile
+        self._clock = clock
+        self.member_count = posteriors.members
+        self._history = FrameHistory(clock, self.member_count)
         self._frame_samples = frame_samples
         self._budget = budget
         self._one_thread = OneThread(f"stream {settings.source}")
@@ -118,6 +130,8 @@ class DetectorStream:
         self._processing_seconds = 0.0
         self._taken = self._dropped = 0
         self._events = self._onsets = self._retracts = 0
+        self._frames_with_fewer = 0
+        self._history.reset()
         if settings.sample_rate is not None:
             self._set_rate(settings.sample_rate)
         if settings.channels is not None:
@@ -156,7 +170,35 @@ class DetectorStream:
             retracts=self._retracts,
             dropped_samples=self._dropped,
             non_finite_samples=self._monitor.non_finite_samples if self._rate else 0,
+            members_skipped_seconds=self._frames_with_fewer * self._clock.frame_seconds,
         )
+
+    @property
+    def members(self) -> int:
+        """How many networks take part; see :meth:`set_members`."""
+        return self._posteriors.members
+
+    def set_members(self, count: int) -> None:
+        """Let only so many networks of an ensemble take part from the next step on, to save time.
+
+        Those with the largest weights stay, the first ones among equals. A network that comes back has no say
+        before it has heard :func:`~streamsed.models.warm_up_frames` frames. Records and :attr:`stats` say where some
+        were left out.
+
+        Parameters
+        ----------
+        count : int
+            From 1 to ``member_count``.
+
+        Raises
+        ------
+        ConfigError
+            Another number.
+        StateError
+            After ``flush``, or while another thread is inside.
+        """
+        with self._alone("set_members"):
+            self._posteriors.set_members(count)
 
     def process(self, chunk: npt.ArrayLike, sample_rate: int | None = None) -> list[Record]:
         """Take sound in.
@@ -231,13 +273,17 @@ class DetectorStream:
         self._waiting = self._waiting[:0]
         return [*records, *self._decide(self._posteriors.process(self._resampler.flush()))]
 
-    def _decide(self, fused: Floats) -> list[Record]:
-        """Turn fused posteriors, shape (T', K), into records."""
-        if len(fused) == 0:
+    def _decide(self, frames: PosteriorFrames) -> list[Record]:
+        """Turn new frames into records."""
+        if len(frames) == 0:
             return []
-        records = self._records(self._chain.process(fused))
+        self._history.append(frames)
+        self._frames_with_fewer += int((frames.members < self.member_count).sum())
+        if self._settings.on_frames is not None:
+            self._settings.on_frames(frames)
+        records = self._records(self._chain.process(frames.posteriors))
         if self._settings.top_k:
-            records += self._tags(fused[-1])
+            records += self._tags(frames.posteriors[-1])
         return records
 
     def _tags(self, posteriors: Floats) -> list[Record]:
@@ -273,6 +319,7 @@ class DetectorStream:
             moment = settings.time_origin + timedelta(seconds=item.onset)
             time_utc = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         if item.kind == "onset":
+            decided = self._clock.seconds(item.decided_frame)
             return Onset(
                 event_id=event_id,
                 source=settings.source,
@@ -281,19 +328,23 @@ class DetectorStream:
                 confidence=round(item.confidence, 4),
                 emitted_seconds=round(emitted_seconds, 6),
                 time_utc=time_utc,
+                members_skipped=self._history.skipped(decided, decided) or None,
             )
+        offset = item.onset if item.offset is None else item.offset
+        trust = self._history.confidence(item.onset, offset)
         return Event(
             event_id=event_id,
             source=settings.source,
             label=item.label,
             onset=round(item.onset, 6),
-            offset=round(item.onset if item.offset is None else item.offset, 6),
+            offset=round(offset, 6),
             confidence=round(item.confidence, 4),
-            uncertainty=round(item.uncertainty, 4),
+            uncertainty=round(uncertainty(item.uncertainty, trust), 4),
             spans_gap=item.spans_gap,
             truncated=item.truncated,
             emitted_seconds=round(emitted_seconds, 6),
             time_utc=time_utc,
+            members_skipped=self._history.skipped(item.onset, offset) or None,
         )
 
     def gap(self, missing_samples: int, cause: GapCause) -> list[Record]:

@@ -45,7 +45,11 @@ class Start(_Record):
 
 @dataclass(frozen=True)
 class Onset(_Record):
-    """An event that seems to have begun; an :class:`Event` or a :class:`Retract` with the same id follows."""
+    """An event that seems to have begun; an :class:`Event` or a :class:`Retract` with the same id follows.
+
+    ``members_skipped`` is there if members of an ensemble had been left out under overload when it was decided,
+    and says how many.
+    """
 
     type: ClassVar[str] = "onset"
     event_id: str
@@ -56,6 +60,7 @@ class Onset(_Record):
     provisional: bool = True
     emitted_seconds: float | None = None
     time_utc: str | None = None
+    members_skipped: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,11 @@ class Retract(_Record):
 class Event(_Record):
     """A finished sound event, reported exactly once.
 
-    ``confidence`` is the mean fused posterior over the event's frames; ``uncertainty`` the mean normalised
-    binary entropy of it (0 sure, 1 a coin toss). ``emitted_seconds`` is how much audio had been taken in when
-    it was decided.
+    ``confidence`` is the mean fused posterior over the event's frames. ``uncertainty`` is 1 - c (1 - h), in [0, 1]:
+    h is the mean normalised binary entropy of that posterior (0 sure, 1 a coin toss) and c how much the networks
+    trust themselves with such a sound, the mean over the frames of Σ w_m c_m / Σ w_m; 1 for a model without
+    confidences. ``emitted_seconds`` is how much audio had been taken in when it was decided.
+    ``members_skipped`` is there if members of an ensemble were left out under overload, and says how many at most.
     """
 
     type: ClassVar[str] = "event"
@@ -87,6 +94,7 @@ class Event(_Record):
     truncated: bool = False
     emitted_seconds: float | None = None
     time_utc: str | None = None
+    members_skipped: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,10 @@ class Tags(_Record):
 
 @dataclass(frozen=True)
 class Summary(_Record):
-    """Last record of a session."""
+    """Last record of a session.
+
+    ``members_skipped_seconds`` is there if members of an ensemble were left out, and says for how much audio.
+    """
 
     type: ClassVar[str] = "summary"
     audio_seconds: float
@@ -141,6 +152,7 @@ class Summary(_Record):
     rtf: float
     latency_ms: dict[str, float]
     source: str | None = None
+    members_skipped_seconds: float | None = None
 
 
 Record: TypeAlias = Start | Onset | Retract | Event | Gap | Status | Health | Tags | Summary

@@ -242,3 +242,12 @@ def test_a_closed_pipe_ends_the_work_but_the_file_has_the_record(tmp_path: Path)
         both.close()
     assert len((tmp_path / "good.jsonl").read_text().splitlines()) == 2
     assert not both.failed
+
+
+def test_text_says_that_members_of_an_ensemble_were_left_out():
+    event = Event("1", "a.wav", "rain", 1.0, 2.0, 0.8, 0.3, members_skipped=3)
+    summary = Summary(60.0, 1, 0, 0.9, {}, members_skipped_seconds=4.26)
+    lines = rendered("text", [event, summary]).splitlines()
+    assert lines[0].endswith("(without 3 members)")
+    assert "4.26 s without all members" in lines[1]
+    assert "members" not in rendered("text")

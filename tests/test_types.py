@@ -43,6 +43,8 @@ LINES = {
         emitted_seconds=13.24,
         time_utc="2026-01-01T00:00:12.480Z",
     ),
+    '{"v":1,"type":"onset","event_id":"m-8","source":"mic0","label":"rain","onset":1.0,"confidence":0.6,'
+    '"provisional":true,"members_skipped":3}': Onset("m-8", "mic0", "rain", 1.0, 0.6, members_skipped=3),
     '{"v":1,"type":"gap","start_sample":320000,"missing_samples":1600,"cause":"overflow"}': Gap(
         320000, 1600, "overflow"
     ),

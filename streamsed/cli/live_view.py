@@ -171,6 +171,8 @@ class LiveView:
         parts.append(f"RTF {stats.rtf:.3f}")
         parts.append(f"lost {stats.dropped_samples}")
         line = Text("  ".join(parts), style="dim")
+        if stats.members_skipped:
+            line.append(f"  overload: {stats.members_skipped} members left out", style="not dim bold yellow")
         if self._health is not None and stats.audio_seconds - self._health.onset < _HEALTH_SECONDS:
             line.append(f"  ! {self._health.condition.replace('_', ' ')}", style="not dim bold yellow")
         return line

@@ -27,7 +27,13 @@ __all__ = [
     "load_network",
     "look_ahead_frames",
     "model_stream",
+    "warm_up_frames",
 ]
+
+# How long a recurrent network hears again, after it was left out, before it is believed. Measured with everyday and
+# six seconds missed: the posterior that differs most is off by 0.26 at once, 0.12 after 1 s, 0.05 after 3 s and 0.02
+# after 5 s, on average over the frames; a state of zeros takes longer than the kept one.
+_WARM_UP_SECONDS = 5.0
 
 
 def load_network(
@@ -128,3 +134,16 @@ def look_ahead_frames(manifest: Manifest, profile: LatencyProfile) -> int:
     if manifest.streaming.kind == "causal":
         return manifest.look_ahead_frames
     return window_latency_frames(manifest, profile.overlap)
+
+
+def warm_up_frames(manifest: Manifest) -> int:
+    """Input frames after which the posteriors of a network that was left out for a while count again.
+
+    Those of a window or of the stated context, after which nothing is left of what was missed; five seconds
+    of a network whose context is unbounded.
+    """
+    if manifest.streaming.window_frames is not None:
+        return manifest.streaming.window_frames
+    if manifest.context_frames is not None:
+        return manifest.context_frames
+    return round(_WARM_UP_SECONDS * manifest.sample_rate / manifest.frame_shape[0])

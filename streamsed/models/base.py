@@ -124,6 +124,20 @@ class ModelStream(ABC):
             self._check_open("gap")
             return self._end()
 
+    def rejoin(self) -> None:
+        """Go on after frames that were not given; what was due before them is not given any more.
+
+        The state of a causal network is kept, as at a gap; a windowed one starts anew.
+
+        Raises
+        ------
+        StateError
+            As :meth:`process`.
+        """
+        with self._one_thread:
+            self._check_open("rejoin")
+            self._forget_due()
+
     def flush(self) -> Outputs:
         """Return what is due at the end; afterwards only :meth:`reset` is legal.
 
@@ -158,6 +172,10 @@ class ModelStream(ABC):
     @abstractmethod
     def _end(self) -> Outputs:
         """Return what is due at the end of a piece of signal without holes, and be ready for the next one."""
+
+    @abstractmethod
+    def _forget_due(self) -> None:
+        """Be ready for the next piece of signal as after :meth:`_end`, without computing what is due."""
 
 
 def zero_state(manifest: Manifest) -> State:

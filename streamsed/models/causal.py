@@ -67,5 +67,9 @@ class CausalStream(ModelStream):
         if self.latency_frames == 0 or self._last is None:
             return empty_outputs(self._manifest)
         outputs = self._run(np.repeat(self._last, self.latency_frames, axis=0))
-        self._discard, self._last = self.latency_frames // self._stride, None
+        self._forget_due()
         return outputs
+
+    def _forget_due(self) -> None:
+        self._waiting = self._waiting[:0]
+        self._discard, self._last = self.latency_frames // self._stride, None

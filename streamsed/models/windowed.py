@@ -136,6 +136,9 @@ class WindowedStream(ModelStream):
         self._begin()
         return outputs
 
+    def _forget_due(self) -> None:
+        self._begin()
+
 
 class FrameWindows(WindowedStream):
     """Windows of a frame-level network: outputs are combined in the overlap.

@@ -21,6 +21,7 @@ from streamsed.detector import Detector, DetectorStream
 from streamsed.errors import ConfigError, DeviceLost, Overload, StateError
 from streamsed.service.delays import DelayStatistics
 from streamsed.service.dispatcher import Dispatcher, EventCallback, RecordCallback, RecordQueue
+from streamsed.service.members import MemberPolicy
 from streamsed.service.readers import BlockingReader, LiveReader, MicrophoneReader, Reader
 from streamsed.service.snippets import SnippetWriter
 from streamsed.sources.base import Source
@@ -66,6 +67,10 @@ class SessionStats:
         Blocks that PortAudio flagged; not a count of losses.
     reopened : int
         How often the device was opened again.
+    members_skipped : int
+        How many members of an ensemble are left out just now, because the processing fell behind.
+    members_skipped_seconds : float
+        For how much audio some were.
     """
 
     state: SessionState
@@ -79,6 +84,8 @@ class SessionStats:
     callback_errors: int
     overflow_flags: int
     reopened: int
+    members_skipped: int
+    members_skipped_seconds: float
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,7 @@ class Session:
         self._error_raised = False
         self._reader: Reader | None = None
         self._streams: tuple[DetectorStream, ...] = ()
+        self._policies = [MemberPolicy(len(detector.bundle.members)) for detector in self.detectors]
         self._delays = DelayStatistics()
         self._rms = self._peak = 0.0
         self._events = 0
@@ -326,6 +334,12 @@ class Session:
             callback_errors=self._dispatcher.callback_errors,
             overflow_flags=microphone.overflow_flags if microphone else 0,
             reopened=microphone.reopened if microphone else 0,
+            members_skipped=max(
+                (stream.member_count - stream.members for stream in self._streams), default=0
+            ),
+            members_skipped_seconds=max(
+                (stream.stats.members_skipped_seconds for stream in self._streams), default=0.0
+            ),
         )
 
     # ---- records
@@ -462,7 +476,26 @@ class Session:
         self._peak = float(np.abs(samples).max())
         for number, stream in enumerate(self._streams):
             self._pass_on(stream.process(samples), number)
-        self._delays.add(time.monotonic() - self._reader.arrival_seconds(self._position))
+        late = time.monotonic() - self._reader.arrival_seconds(self._position)
+        self._delays.add(late)
+        if self._is_live and not self._settings.strict_realtime:
+            self._choose_members(late)
+
+    def _choose_members(self, late_seconds: float) -> None:
+        """Leave members of ensembles out while processing is behind, which costs less than losing sound."""
+        position_seconds = self._position / self.sample_rate
+        for detector, stream, policy in zip(self.detectors, self._streams, self._policies, strict=True):
+            before, count = stream.members, policy.update(late_seconds, position_seconds)
+            if count == before:
+                continue
+            stream.set_members(count)
+            every = stream.member_count
+            if before == every:
+                detail = f"overload: {count} of {every} members of {detector.name} until it has caught up"
+                self._emit(Status("listening", detail, self.source_name))
+            elif count == every:
+                detail = f"caught up: all {every} members of {detector.name}"
+                self._emit(Status("listening", detail, self.source_name))
 
     def _pass_on(self, records: Sequence[Record], number: int) -> None:
         """Emit records of stream ``number``; what concerns the source comes from the first one only."""
@@ -551,6 +584,7 @@ class Session:
             rtf=round(stats.rtf, 5),
             latency_ms=stats.latency_ms,
             source=self.source_name,
+            members_skipped_seconds=round(stats.members_skipped_seconds, 3) or None,
         )
         self._emit(self.summary)
 

@@ -47,7 +47,11 @@ def _span(onset: float, until: str, label: str, confidence: float) -> str:
 
 
 def _remarks(event: Event) -> str:
-    known = ((event.spans_gap, "spans a gap"), (event.truncated, "cut short"))
+    known = (
+        (event.spans_gap, "spans a gap"),
+        (event.truncated, "cut short"),
+        (event.members_skipped, f"without {event.members_skipped} members"),
+    )
     remarks = [text for holds, text in known if holds]
     return f"  ({', '.join(remarks)})" if remarks else ""
 
@@ -69,6 +73,8 @@ def _note(record: Gap | Status | Health | Tags | Summary) -> str:
         f"{record.dropped_samples} samples lost",
         f"RTF {record.rtf:.3f}",
     ]
+    if record.members_skipped_seconds:
+        parts.append(f"{record.members_skipped_seconds:.2f} s without all members")
     if record.latency_ms:
         delays = ", ".join(f"{name} {value:.0f} ms" for name, value in record.latency_ms.items())
         parts.append(f"latency {delays}")
