@@ -34,7 +34,7 @@ from streamsed._metrics.ranking import (
     precision_recall,
     roc_curve,
 )
-from streamsed._metrics.score_files import FrameScores, read_score_files, write_score_file
+from streamsed._metrics.score_files import FrameScores, ScoreFileWriter, read_score_files, write_score_file
 from streamsed._metrics.selective import RiskCoverage, risk_coverage
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "Report",
     "RiskCoverage",
     "RocCurve",
+    "ScoreFileWriter",
     "Scores",
     "auroc",
     "bootstrap_interval",

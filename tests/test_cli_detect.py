@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -14,11 +15,13 @@ import numpy as np
 import pytest
 import soundfile
 from cli import Terminal, events, finish, interrupt, records, run, start, wait_for, write_wav
+from streams import TRUTH
 from tiny_models import scene
 
 from streamsed.annotations import read_event_list
 from streamsed.cli.detect import find_recordings
 from streamsed.detector import load
+from streamsed.metrics import FrameScores, read_score_files
 from streamsed.types import Start, Summary
 
 
@@ -305,3 +308,97 @@ def test_a_long_recording_is_never_whole_in_memory(tiny_path, tmp_path):
 def test_thresholds(tiny_path, folder, threshold):
     done = run("detect", folder / "a.wav", "--model", tiny_path, "--threshold", threshold)
     assert "low" not in {event.label for event in events(done.stdout)}
+
+
+class TestPosteriors:
+    def test_tables_are_what_the_library_computes_and_what_evaluate_reads(self, tiny_path, folder, tmp_path):
+        done = run(
+            "detect",
+            folder,
+            "--model",
+            tiny_path,
+            "-o",
+            tmp_path / "out",
+            "--posteriors",
+            tmp_path / "scores",
+        )
+        assert done.returncode == 0, done.stderr
+        detector = load(tiny_path)
+        found = read_score_files(tmp_path / "scores")
+        assert sorted(found) == ["a", "b", "c"]
+        for name, path in (("a", "a.wav"), ("b", "b.flac"), ("c", "deep/c.ogg")):
+            samples, rate = soundfile.read(folder / path, dtype="float32")
+            expected = FrameScores.of_posteriors(
+                detector.posteriors(samples, rate), detector.labels, detector.bundle.clock
+            )
+            np.testing.assert_allclose(found[name].scores, expected.scores, rtol=0, atol=1e-6)
+            np.testing.assert_allclose(found[name].boundaries, expected.boundaries, rtol=0, atol=1e-6)
+        reference = tmp_path / "reference.tsv"
+        lines = [
+            f"{name}\t{onset}\t{offset}\t{label}\n"
+            for name in ("a.wav", "b.flac", "c.ogg")
+            for onset, offset, label in TRUTH
+        ]
+        reference.write_text("filename\tonset\toffset\tevent_label\n" + "".join(lines))
+        judged = run("evaluate", reference, tmp_path / "out", "--posteriors", tmp_path / "scores", "--json")
+        assert judged.returncode == 0, judged.stderr
+        frames = json.loads(judged.stdout)["frame_based"]
+        assert frames["recordings"] == 3
+        assert frames["macro"]["average_precision"] > 0.95
+
+    def test_records_go_to_stdout_beside_them(self, tiny_path, folder, tmp_path):
+        alone = run("detect", folder, "--model", tiny_path)
+        done = run("detect", folder, "--model", tiny_path, "-j", "2", "--posteriors", tmp_path / "scores")
+        assert done.returncode == 0, done.stderr
+        assert events(done.stdout) == events(alone.stdout)
+        assert len(read_score_files(tmp_path / "scores")) == 3
+
+    def test_existing_tables_are_kept_unless_forced(self, tiny_path, folder, tmp_path):
+        (tmp_path / "scores").mkdir()
+        kept = tmp_path / "scores" / "b.tsv"
+        kept.write_text("precious")
+        arguments = ["detect", folder, "--model", tiny_path, "--posteriors", tmp_path / "scores"]
+        done = run(*arguments)
+        assert done.returncode == 1
+        assert done.stdout == "" and "b.tsv: exists already; --force replaces it" in done.stderr
+        assert [path.name for path in (tmp_path / "scores").iterdir()] == ["b.tsv"]
+        assert kept.read_text() == "precious"
+        assert run(*arguments, "--force").returncode == 0
+        assert len(read_score_files(tmp_path / "scores")) == 3
+
+    def test_records_and_tables_do_not_go_into_one_file(self, tiny_path, folder, tmp_path):
+        done = run(
+            "detect",
+            folder,
+            "--model",
+            tiny_path,
+            "-o",
+            tmp_path,
+            "--posteriors",
+            tmp_path,
+            "--format",
+            "tsv",
+        )
+        assert done.returncode == 1
+        assert "a.tsv: expected each output once" in done.stderr
+        assert not list(tmp_path.glob("*.tsv"))
+
+    def test_a_damaged_recording_gives_the_posteriors_that_it_has(self, tiny_path, folder, tmp_path):
+        data = (folder / "a.wav").read_bytes()
+        (folder / "cut.wav").write_bytes(data[: 44 + 2 * 16000 * 4])
+        (folder / "empty.wav").write_bytes(b"")
+        paths = [folder / "cut.wav", folder / "empty.wav"]
+        done = run("detect", *paths, "--model", tiny_path, "--posteriors", tmp_path / "scores")
+        assert done.returncode == 6
+        found = read_score_files(tmp_path / "scores")
+        assert list(found) == ["cut"]
+        assert found["cut"].boundaries[-1] == pytest.approx(4.0, abs=0.05)
+
+    def test_a_full_disk(self, tiny_path, folder, tmp_path):
+        (tmp_path / "scores").mkdir()
+        (tmp_path / "scores" / "a.tsv").symlink_to("/dev/full")
+        done = run(
+            "detect", folder / "a.wav", "--model", tiny_path, "--posteriors", tmp_path / "scores", "--force"
+        )
+        assert done.returncode == 1
+        assert "a.tsv: cannot write: No space left" in done.stderr and "Traceback" not in done.stderr

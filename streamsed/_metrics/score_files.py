@@ -120,27 +120,87 @@ def read_score_files(folder: str | os.PathLike[str]) -> dict[str, FrameScores]:
     return files
 
 
-def write_score_file(path: str | os.PathLike[str], scores: FrameScores) -> None:
-    """Write a score table, which :func:`read_score_files` and ``sed_scores_eval`` read.
+class ScoreFileWriter:
+    """Writes a score table, which :func:`read_score_files` and ``sed_scores_eval`` read, as its rows become known.
+
+    Parameters
+    ----------
+    path : path
+    labels : sequence of str
+        The columns.
+    replace : bool
+        Whether a file that is there may be replaced.
 
     Raises
     ------
     OutputError
         If it cannot be written, or a label holds a tab or a line break.
     """
-    for label in scores.labels:
-        if not label or label != label.strip() or any(mark in label for mark in "\t\r\n"):
-            raise OutputError(f"{os.fspath(path)}: a label that cannot be a column's name: {label!r}")
-    times = [f"{seconds:.6f}" for seconds in scores.boundaries]
-    lines = ["\t".join(("onset", "offset", *scores.labels))]
-    lines += [
-        "\t".join((times[i], times[i + 1], *(f"{value:.9g}" for value in row)))
-        for i, row in enumerate(scores.scores)
-    ]
+
+    def __init__(self, path: str | os.PathLike[str], labels: Sequence[str], replace: bool = True) -> None:
+        self._path = os.fspath(path)
+        for label in labels:
+            if not label or label != label.strip() or any(mark in label for mark in "\t\r\n"):
+                raise OutputError(f"{self._path}: a label that cannot be a column's name: {label!r}")
+        try:
+            self._file = Path(path).open(  # noqa: SIM115 - closed by close()
+                "w" if replace else "x", encoding="utf-8", newline="\n"
+            )
+        except FileExistsError:
+            raise OutputError(f"{self._path}: exists already; --force replaces it") from None
+        except OSError as error:
+            raise OutputError(f"{self._path}: cannot write: {error.strerror}") from error
+        self._put("\t".join(("onset", "offset", *labels)) + "\n")
+
+    def write(self, boundaries: Sequence[float] | Floats, scores: NDArray[np.floating]) -> None:
+        """Append rows, shape (T', K), between T' + 1 boundaries in seconds.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        times = [f"{seconds:.6f}" for seconds in boundaries]
+        self._put(
+            "".join(
+                "\t".join((times[i], times[i + 1], *(f"{value:.9g}" for value in row))) + "\n"
+                for i, row in enumerate(scores)
+            )
+        )
+
+    def close(self) -> None:
+        """Close the file.
+
+        Raises
+        ------
+        OutputError
+            If what was left could not be written.
+        """
+        try:
+            self._file.close()
+        except OSError as error:
+            raise OutputError(f"{self._path}: cannot write: {error.strerror}") from error
+
+    def _put(self, text: str) -> None:
+        try:
+            self._file.write(text)
+        except OSError as error:
+            raise OutputError(f"{self._path}: cannot write: {error.strerror}") from error
+
+
+def write_score_file(path: str | os.PathLike[str], scores: FrameScores) -> None:
+    """Write a whole score table; see :class:`ScoreFileWriter`.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written, or a label holds a tab or a line break.
+    """
+    writer = ScoreFileWriter(path, scores.labels)
     try:
-        Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{os.fspath(path)}: cannot write: {error.strerror}") from error
+        writer.write(scores.boundaries, scores.scores)
+    finally:
+        writer.close()
 
 
 def _read(path: Path) -> FrameScores:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from streamsed.cli.progress import Progress
-    from streamsed.detector import Detector
+    from streamsed.detector import Detector, PosteriorFrames
+    from streamsed.metrics import ScoreFileWriter
     from streamsed.sinks import TextSink
     from streamsed.types import Record
 
@@ -42,6 +43,11 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument("recordings", nargs="+", metavar="FILE|FOLDER")
     parser.add_argument("-o", "--output", metavar="DIR", help="write DIR/<name>.<extension of the format>")
     parser.add_argument("--format", choices=FORMAT_NAMES, default="jsonl", help="(default: jsonl)")
+    parser.add_argument(
+        "--posteriors",
+        metavar="DIR",
+        help="write DIR/<name>.tsv, the posteriors of every frame, for evaluate --posteriors",
+    )
     parser.add_argument("--force", action="store_true", help="replace existing output files")
     parser.add_argument(
         "-j", "--jobs", type=count, default=1, metavar="N", help="recordings at a time (default: 1)"
@@ -53,11 +59,12 @@ def add_to(subparsers: Any) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """One recording: its path, how records call it, and the file for its records (None: stdout)."""
+    """One recording: its path, how records call it, the files for its records (None: stdout) and posteriors."""
 
     path: str
     source: str
     output: str | None
+    posteriors: str | None
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,8 @@ def run(arguments: Namespace) -> int:
         names = arguments.model or [DEFAULT_MODEL]
         require(len(names) == 1, "--model", "one model", names)
         found, missing = find_recordings(arguments.recordings)
-        jobs = plan(found, arguments.output, FORMATS[arguments.format].extension, arguments.force)
+        extension = FORMATS[arguments.format].extension
+        jobs = plan(found, arguments.output, extension, arguments.posteriors, arguments.force)
         alone = arguments.output or len(jobs) <= 1 or FORMATS[arguments.format].names_source
         require(
             bool(alone),
@@ -142,39 +150,54 @@ def find_recordings(arguments: list[str]) -> tuple[list[tuple[Path, str]], list[
     return list(found.items()), missing
 
 
-def plan(recordings: list[tuple[Path, str]], folder: str | None, extension: str, force: bool) -> list[Job]:
-    """Decide where the records of each recording go.
+def plan(
+    recordings: list[tuple[Path, str]],
+    folder: str | None,
+    extension: str,
+    posteriors: str | None,
+    force: bool,
+) -> list[Job]:
+    """Decide where the records and the posteriors of each recording go.
 
     Raises
     ------
     ConfigError
         If two recordings would be written into the same file.
     OutputError
-        If a file exists and may not be replaced, or the folder cannot be made.
+        If a file exists and may not be replaced, or a folder cannot be made.
     """
     from streamsed.cli.outputs import check_outputs
+
+    paths = [path for path, _ in recordings]
+    outputs = _files_in(folder, "-o", paths, extension)
+    tables = _files_in(posteriors, "--posteriors", paths, "tsv")
+    check_outputs([name for name in (*outputs, *tables) if name is not None], force)
+    return [
+        Job(str(path), source, output, table)
+        for (path, source), output, table in zip(recordings, outputs, tables, strict=True)
+    ]
+
+
+def _files_in(folder: str | None, option: str, recordings: list[Path], extension: str) -> list[str | None]:
     from streamsed.config import require
     from streamsed.errors import OutputError
 
     if folder is None:
-        return [Job(str(path), source, None) for path, source in recordings]
+        return [None for _ in recordings]
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made a folder: {error.strerror}") from error
-    jobs = [
-        Job(str(path), source, str(Path(folder) / f"{path.stem}.{extension}")) for path, source in recordings
-    ]
-    same = collections.Counter(job.output for job in jobs)
-    clash = [job.path for job in jobs if same[job.output] > 1]
+    names = [str(Path(folder) / f"{path.stem}.{extension}") for path in recordings]
+    same = collections.Counter(names)
+    clash = [str(path) for path, name in zip(recordings, names, strict=True) if same[name] > 1]
     require(
         not clash,
-        "-o",
+        option,
         "recordings whose names differ by more than folder and extension",
         ", ".join(clash[:4]),
     )
-    check_outputs([job.output for job in jobs if job.output], force)
-    return jobs
+    return list(names)
 
 
 def one_by_one(
@@ -253,7 +276,8 @@ def detect_one(
     from streamsed.errors import ConfigError, FormatError
     from streamsed.sinks import make_format, open_sink
 
-    records = _records(detector, job, settings, stopped, advance)
+    table = None if job.posteriors is None else _PosteriorTable(job.posteriors, detector, settings.force)
+    records = _records(detector, job, settings, table, stopped, advance)
     sink: Any = shared
     try:
         for record in records:
@@ -269,13 +293,41 @@ def detect_one(
     finally:
         if sink is not None and sink is not shared:
             sink.close()
+        if table is not None:
+            table.close()
     return None
+
+
+class _PosteriorTable:
+    """The score table of one recording, opened with its first frames and written as they come."""
+
+    def __init__(self, path: str, detector: Detector, force: bool) -> None:
+        self._path = path
+        self._labels = detector.labels
+        self._clock = detector.bundle.clock
+        self._force = force
+        self._writer: ScoreFileWriter | None = None
+
+    def write(self, frames: PosteriorFrames) -> None:
+        """Append posterior frames."""
+        from streamsed.metrics import ScoreFileWriter
+
+        if self._writer is None:
+            self._writer = ScoreFileWriter(self._path, self._labels, replace=self._force)
+        numbers = range(frames.first, frames.first + len(frames) + 1)
+        self._writer.write([self._clock.seconds(number) for number in numbers], frames.posteriors)
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 def _records(
     detector: Detector,
     job: Job,
     settings: Settings,
+    table: _PosteriorTable | None,
     stopped: Callable[[], bool],
     advance: Callable[[float, float], None],
 ) -> Iterator[Record]:
@@ -294,6 +346,7 @@ def _records(
             thresholds=settings.thresholds,
             # Nobody waits for a whole recording's records: an event is told once, when it is known.
             provisional=False,
+            on_frames=None if table is None else table.write,
         )
         yield Start(job.source, detector.name, file.sample_rate, stream.latency.to_dict())
         step = max(1, round(_READ_SECONDS * file.sample_rate))
