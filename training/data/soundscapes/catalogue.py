@@ -17,6 +17,7 @@ from streamsed.errors import FormatError
 from training.data.soundscapes.activity import Part, active_parts
 from training.data.soundscapes.clips import Clip
 from training.data.soundscapes.config import SoundscapeConfig
+from training.data.soundscapes.filters import looped
 
 Samples = npt.NDArray[np.float32]
 
@@ -95,7 +96,8 @@ def load_catalogue(
     clips : iterable of Clip
         Those to draw from.
     config : SoundscapeConfig
-        Its sample rate, labels, ``activity``, ``events.speeds`` and ``background.part`` are used.
+        Its sample rate, labels and interference, ``activity``, ``events.speeds``, ``events.extend_seconds`` and
+        ``background.part`` are used.
     backgrounds, impulse_responses : iterable of path
         Audio files.
 
@@ -106,7 +108,8 @@ def load_catalogue(
     FormatError
         If a file is missing or no audio.
     """
-    clips = [clip for clip in clips if not config.labels or clip.label in config.labels]
+    wanted = {*config.labels, *config.interference}
+    clips = [clip for clip in clips if not config.labels or clip.label in wanted]
     require(bool(clips), "clips", "at least one clip of the configured labels", "none")
     rate = config.sample_rate
     loaded, silent = [], []
@@ -118,9 +121,13 @@ def load_catalogue(
         for speed in config.events.speeds:
             samples = original if speed == 1 else _at_speed(original, speed)
             parts = active_parts(samples, clip.label, rate, config.activity)
+            shortest = config.events.extend_seconds.get(clip.label)
+            if parts and shortest is not None and parts[-1][1] - parts[0][0] < round(shortest * rate):
+                samples = looped(samples[parts[0][0] : parts[-1][1]], round(shortest * rate), rate)
+                parts = active_parts(samples, clip.label, rate, config.activity)
             if parts:
                 loaded.append(SourceClip(clip.path.name, clip.label, samples, parts))
-    unknown = sorted(set(config.labels) - {clip.label for clip in loaded})
+    unknown = sorted(wanted - {clip.label for clip in loaded})
     require(not unknown, "labels", f"among {sorted({clip.label for clip in loaded})}", unknown)
     require(bool(loaded), "clips", "at least one clip with an active part", f"{len(silent)} without")
     beds = [Recording(Path(path).name, read_mono(path, rate)) for path in backgrounds]

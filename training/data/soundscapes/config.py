@@ -128,6 +128,9 @@ class EventConfig(_Section):
         Largest gain of the random equaliser, up or down; 0 turns it off.
     reverb_probability : float
         Share of events that go through an impulse response.
+    extend_seconds : mapping
+        By label: a shorter clip of a sustained sound goes round and round, cross-faded, until it has this length. For
+        sounds that last longer than the clips there are of them.
     speeds : tuple of float
         Every clip is there at each of these speeds, pitch and tempo together, like a tape: for training sets of
         few recordings.
@@ -147,6 +150,7 @@ class EventConfig(_Section):
     spread_db: float = 6.0
     eq_db: float = 6.0
     reverb_probability: float = 0.4
+    extend_seconds: Mapping[str, float] = field(default_factory=dict)
     speeds: tuple[float, ...] = (1.0,)
     fade_seconds: float = 0.01
     lead_seconds: float = 0.02
@@ -162,6 +166,8 @@ class EventConfig(_Section):
         usable = bool(self.speeds) and min(self.speeds) >= 0.25 and max(self.speeds) <= 4
         require(usable, "speeds", "at least one number within [0.25, 4]", list(self.speeds))
         self._require_numbers(0.1, 3600, "long_seconds", "max_sequence_seconds")
+        for label, seconds in self.extend_seconds.items():
+            _require_number(f"extend_seconds.{label}", seconds, 0.1, 3600)
         self._require_numbers(0, 1, "sequence_probability", "continue_probability", "reverb_probability")
         self._require_numbers(0, 60, "spread_db")
         self._require_numbers(0, 24, "eq_db")
@@ -285,6 +291,9 @@ class SoundscapeConfig(_Section):
         Length of each scene.
     labels : tuple of str
         Labels to draw from, each equally often; empty means all that the clips have.
+    interference : tuple of str
+        Labels that are mixed in like the others, as often as each of them, and are no labels of the scene: sounds that
+        a detector should not mistake for its own.
     activity, events, background, channel
         The sections above.
     """
@@ -292,6 +301,7 @@ class SoundscapeConfig(_Section):
     sample_rate: int = 16000
     scene_seconds: float = 10.0
     labels: tuple[str, ...] = ()
+    interference: tuple[str, ...] = ()
     activity: ActivityConfig = field(default_factory=ActivityConfig)
     events: EventConfig = field(default_factory=EventConfig)
     background: BackgroundConfig = field(default_factory=BackgroundConfig)
@@ -299,10 +309,13 @@ class SoundscapeConfig(_Section):
 
     def __post_init__(self) -> None:
         """Check every field."""
-        self._freeze("labels")
+        self._freeze("labels", "interference")
         self._require_numbers(4000, 192_000, "sample_rate")
         self._require_numbers(0.5, 3600, "scene_seconds")
         require(len(set(self.labels)) == len(self.labels), "labels", "each label once", list(self.labels))
+        both = [*self.labels, *self.interference]
+        expected = f"each label once and none of labels={list(self.labels)}"
+        require(len(set(both)) == len(both), "interference", expected, list(self.interference))
 
     @property
     def scene_samples(self) -> int:

@@ -14,6 +14,7 @@ Samples = npt.NDArray[np.float32]
 _TAPS = 256
 _GRID = 1024
 _LOWEST_HZ = 80.0
+_LOOP_FADE_SECONDS = 0.05
 
 
 def equaliser(gains_db: tuple[float, ...], sample_rate: int) -> Samples:
@@ -52,6 +53,21 @@ def convolve(samples: Samples, *responses: Samples) -> Samples:
     for response in responses:
         spectrum *= scipy.fft.rfft(response, size)
     return scipy.fft.irfft(spectrum, size)[:length]
+
+
+def looped(samples: Samples, length: int, sample_rate: int, start: float = 0.0) -> Samples:
+    """Return ``length`` samples of a sound that goes round and round, cross-faded.
+
+    Parameters
+    ----------
+    start : float
+        Where in the loop it begins, as a share of it.
+    """
+    fade = min(round(_LOOP_FADE_SECONDS * sample_rate), len(samples) // 2)
+    ramp = np.sqrt(np.linspace(0, 1, fade, dtype=np.float32))
+    loop = samples[: len(samples) - fade].copy()
+    loop[:fade] = loop[:fade] * ramp + samples[len(samples) - fade :] * ramp[::-1]
+    return np.take(loop, np.arange(length) + int(start * len(loop)), mode="wrap")
 
 
 def limit_band(samples: Samples, band_hz: tuple[float, float], sample_rate: int) -> Samples:

@@ -115,7 +115,8 @@ def draw_plan(catalogue: Catalogue, config: SoundscapeConfig, seed: int, index: 
     require(index >= 0, "index", "an integer >= 0", index)
     rate = catalogue.sample_rate
     require(rate == config.sample_rate, "catalogue", f"clips at {config.sample_rate} Hz", rate)
-    labels = config.labels or catalogue.labels
+    labels = config.labels or tuple(label for label in catalogue.labels if label not in config.interference)
+    labels += config.interference
     unknown = sorted(set(labels) - set(catalogue.labels))
     require(not unknown, "labels", f"among {list(catalogue.labels)}", unknown)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from training.data.soundscapes.activity import Part, frame_power, loud_power, merge_intervals
 from training.data.soundscapes.catalogue import Catalogue, Recording
 from training.data.soundscapes.config import EventConfig, SoundscapeConfig
-from training.data.soundscapes.filters import coloured_noise, convolve, equaliser, limit_band, rms
+from training.data.soundscapes.filters import coloured_noise, convolve, equaliser, limit_band, looped, rms
 from training.data.soundscapes.plan import (
     BackgroundPlan,
     ChannelPlan,
@@ -27,7 +27,6 @@ Samples = npt.NDArray[np.float32]
 # Before the channel a normal background has RMS 1. A quieter scene is not amplified beyond the peak that one
 # would have, so that near silence stays near silence.
 _NORMAL_PEAK = 4.0
-_LOOP_FADE_SECONDS = 0.05
 
 
 class SceneEvent(NamedTuple):
@@ -48,12 +47,15 @@ class Scene:
         Multiples of 2^-15, so that 16-bit files hold exactly them.
     events : tuple of SceneEvent
         In order of onset; the same label never overlaps itself.
+    interference : tuple of SceneEvent
+        Likewise, of the sounds that are no labels of the scene.
     plan : ScenePlan
         What it was made from.
     """
 
     samples: Samples
     events: tuple[SceneEvent, ...]
+    interference: tuple[SceneEvent, ...]
     plan: ScenePlan
 
 
@@ -91,11 +93,19 @@ def render_scene(plan: ScenePlan, catalogue: Catalogue, config: SoundscapeConfig
     samples = _background(plan.background, catalogue, config)
     for event in plan.events:
         _add_event(samples, event, catalogue, config)
-    return Scene(_through_channel(samples, plan.channel, config.sample_rate), labels_of(plan, config), plan)
+    samples = _through_channel(samples, plan.channel, config.sample_rate)
+    events = labels_of(plan, config)
+    labels = tuple(event for event in events if event.label not in config.interference)
+    return Scene(
+        samples, labels, tuple(event for event in events if event.label in config.interference), plan
+    )
 
 
 def labels_of(plan: ScenePlan, config: SoundscapeConfig) -> tuple[SceneEvent, ...]:
-    """Return the strong labels of a plan: clipped to the scene, united where a label overlaps itself."""
+    """Return the strong labels of a plan: clipped to the scene, united where a label overlaps itself.
+
+    Interference is among them.
+    """
     spans: dict[str, list[Part]] = {}
     for event in plan.events:
         for start, stop in event.spans:
@@ -173,11 +183,7 @@ def _excerpt(recording: Recording, start: float, length: int, rate: int) -> Samp
     if len(samples) >= length:
         begin = int(start * (len(samples) - length + 1))
         return samples[begin : begin + length]
-    fade = min(round(_LOOP_FADE_SECONDS * rate), len(samples) // 2)
-    ramp = np.sqrt(np.linspace(0, 1, fade, dtype=np.float32))
-    loop = samples[: len(samples) - fade].copy()
-    loop[:fade] = loop[:fade] * ramp + samples[len(samples) - fade :] * ramp[::-1]
-    return np.take(loop, np.arange(length) + int(start * len(loop)), mode="wrap")
+    return looped(samples, length, rate, start)
 
 
 def _noise(plan: NoisePlan, length: int, rate: int) -> Samples:
