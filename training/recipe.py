@@ -166,7 +166,11 @@ class TrainSettings:
     patience : int
         Epochs after the warm-up without a lower validation loss, after which the training stops; 0: never.
     keep : {"last", "best"}
-        Which weights are exported: those of the last epoch, or those with the lowest validation loss.
+        Which weights are exported: those of the last epoch, or those with the lowest validation loss after the
+        warm-up.
+    settle_epochs : float
+        Patience and "best" look at nothing before so many epochs, even if the warm-up is shorter: for what is
+        switched on late, such as the second term of EOW-Softmax.
     ema_decay : float
         Of the averaged weights, which are what is evaluated and exported; 0: those of the last step.
     clip_norm : float
@@ -192,6 +196,7 @@ class TrainSettings:
     cycles: int = 1
     patience: int = 0
     keep: Literal["last", "best"] = "last"
+    settle_epochs: float = 0.0
     ema_decay: float = 0.998
     clip_norm: float = 2.0
     label_smoothing: float = 0.0
@@ -205,8 +210,9 @@ class TrainSettings:
         names = [item.value for item in Schedule]
         require(self.schedule in names, "schedule", f"one of {names}", self.schedule)
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
-        within = 0 <= self.warm_up_epochs <= self.epochs
-        require(within, "warm_up_epochs", f"in [0, epochs={self.epochs}]", self.warm_up_epochs)
+        for name in ("warm_up_epochs", "settle_epochs"):
+            within = 0 <= getattr(self, name) <= self.epochs
+            require(within, name, f"in [0, epochs={self.epochs}]", getattr(self, name))
         whole = self.cycles >= 1 and self.epochs % self.cycles == 0
         require(whole, "cycles", f"a divisor of epochs={self.epochs}", self.cycles)
         require(self.patience >= 0, "patience", "0 or more epochs", self.patience)
@@ -218,6 +224,10 @@ class TrainSettings:
         if self.warm_up_epochs > 0:
             return round(total_steps * self.warm_up_epochs / self.epochs)
         return self.warm_up_steps
+
+    def settled(self, total_steps: int) -> int:
+        """Return the optimiser steps before which patience and "best" look at nothing."""
+        return max(self.warm_up(total_steps), round(total_steps * self.settle_epochs / self.epochs))
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +15,6 @@ from training.data.adapters import (
     Excerpt,
     ReadOptions,
     Recording,
-    Skipped,
     Split,
     cut,
     load_label_map,
@@ -28,6 +25,7 @@ from training.data.adapters import (
     split_by_scene,
     split_by_subset,
 )
+from training.skipping import warn_of_skipped
 
 _SPLITS = ("train", "validation", "test")
 # What each way of dividing asks for, and what has no meaning to it.
@@ -38,10 +36,6 @@ _ASKED = {
     "subset": ("train_subsets", "test_subsets"),
 }
 _OPTIONAL = {"subset": ("validation_subsets",)}
-
-
-class SkippedWarning(UserWarning):
-    """Files of a data set were left out because they cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -249,14 +243,6 @@ def recording_source(
     return RecordingSource(
         recordings, sample_rate, settings.seconds, split == "train", _described(settings, dataset, recordings)
     )
-
-
-def warn_of_skipped(skipped: Sequence[Skipped], total: int) -> None:
-    """Say of how many files which were left out, and why."""
-    if skipped:
-        lines = "".join(f"\n  {item.reason}" for item in skipped)
-        message = f"left out {len(skipped)} of {total} files, which cannot be read:{lines}"
-        warnings.warn(message, SkippedWarning, stacklevel=2)
 
 
 def _read(settings: RecordingSettings, root: Path, skip_bad: bool) -> Dataset:

@@ -103,7 +103,7 @@ class Snapshots(Callback):
             trainer.save_checkpoint(self._run / f"snapshot{cycle}.ckpt")
 
 
-class EarlyStoppingAfterWarmUp(EarlyStopping):
+class EarlyStoppingOnceSettled(EarlyStopping):
     """Counts its patience from the end of the warm-up: before it, the rate decides how good the loss can be."""
 
     def __init__(self, settings: TrainSettings) -> None:
@@ -112,8 +112,31 @@ class EarlyStoppingAfterWarmUp(EarlyStopping):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Called by Lightning."""
-        if trainer.global_step >= self._settings.warm_up(int(trainer.estimated_stepping_batches)):
+        if _has_settled(trainer, self._settings):
             super().on_validation_end(trainer, pl_module)
+
+
+class BestOnceSettled(ModelCheckpoint):
+    """Keeps the weights with the lowest validation loss among those that patience looks at, as ``best.ckpt``."""
+
+    def __init__(self, run: Path, settings: TrainSettings) -> None:
+        super().__init__(
+            run,
+            filename="best",
+            monitor="val/loss",
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
+        )
+        self._settings = settings
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Called by Lightning."""
+        if _has_settled(trainer, self._settings):
+            super().on_validation_end(trainer, pl_module)
+
+
+def _has_settled(trainer: lightning.Trainer, settings: TrainSettings) -> bool:
+    return trainer.global_step >= settings.settled(int(trainer.estimated_stepping_batches))
 
 
 def _callbacks(recipe: Recipe, run: Path) -> list[Callback]:
@@ -124,11 +147,10 @@ def _callbacks(recipe: Recipe, run: Path) -> list[Callback]:
     validates = recipe.data.validates
     if settings.patience > 0:
         require(validates, "patience", "0 without a holdout to validate on", settings.patience)
-        callbacks.append(EarlyStoppingAfterWarmUp(settings))
+        callbacks.append(EarlyStoppingOnceSettled(settings))
     if settings.keep == "best":
         require(validates, "keep", "last without a holdout to validate on", settings.keep)
-        best = ModelCheckpoint(run, filename="best", monitor="val/loss", enable_version_counter=False)
-        callbacks.append(best)
+        callbacks.append(BestOnceSettled(run, settings))
     if Schedule(settings.schedule) is Schedule.CYCLIC_COSINE:
         callbacks.append(Snapshots(run, settings.epochs // settings.cycles))
     checkpoint = ModelCheckpoint(

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("torch", reason="the recipes need the train extra")
 
 from streamsed.errors import ConfigError
-from training.recipe import RECIPES, NetSettings, load_recipe
+from training.recipe import RECIPES, NetSettings, TrainSettings, load_recipe
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in RECIPES.glob("*/config.toml")))
@@ -80,6 +80,13 @@ def test_overrides_are_toml_or_else_text():
 def test_bad_override_is_named(override, message):
     with pytest.raises(ConfigError, match=message):
         load_recipe("everyday", [override])
+
+
+def test_a_warm_up_in_epochs_follows_from_the_size_of_the_data():
+    settings = TrainSettings(epochs=200, warm_up_epochs=50)
+    assert settings.warm_up(200 * 7) == settings.settled(200 * 7) == 50 * 7
+    assert dataclasses.replace(settings, settle_epochs=100).settled(200 * 7) == 100 * 7
+    assert dataclasses.replace(settings, warm_up_epochs=0.0, warm_up_steps=30).warm_up(200 * 7) == 30
 
 
 def test_unknown_recipe_lists_those_there_are():

@@ -25,6 +25,10 @@ def test_exponential_warm_up_is_that_of_mean_teacher():
     assert found[50:] == [1.0] * 50
 
 
+def test_without_a_warm_up_the_rate_is_constant():
+    assert rates(Schedule.EXPONENTIAL_WARM_UP, 4) == [1.0] * 4
+
+
 def test_cycles_begin_at_the_full_rate_and_end_near_zero():
     found = rates(Schedule.CYCLIC_COSINE, 90, cycles=3)
     for start in (0, 30, 60):

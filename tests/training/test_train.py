@@ -195,6 +195,35 @@ def test_patience_counts_from_the_end_of_the_warm_up(tiny_recipe, tmp_path):
     assert 5 <= len(epochs) < 12
 
 
+def test_the_best_weights_are_those_of_the_lowest_validation_loss_once_it_has_settled(tiny_recipe, tmp_path):
+    # The rate is so high that the loss rises again; the lowest one is soon reached, and not to be looked at.
+    settings = dataclasses.replace(
+        tiny_recipe.train, learning_rate=0.3, epochs=6, keep="best", ema_decay=0.0, settle_epochs=3
+    )
+    recipe = dataclasses.replace(tiny_recipe, train=settings)
+    train(recipe, tmp_path)
+    with next(tmp_path.rglob("metrics.csv")).open() as file:
+        losses = [float(row["val/loss"]) for row in csv.DictReader(file) if row["val/loss"]]
+    best = torch.load(tmp_path / "best.ckpt", map_location="cpu", weights_only=True)["epoch"]
+    assert len(losses) == 6
+    assert best == min(range(2, 6), key=losses.__getitem__)
+    assert recipe.checkpoints == ("best.ckpt",)
+    assert torch.equal(
+        load_trained(recipe, tmp_path, "best.ckpt").net.head.weight,
+        torch.load(tmp_path / "best.ckpt", weights_only=True)["state_dict"]["net.head.weight"],
+    )
+
+
+def test_the_best_weights_need_something_to_validate_on(tiny_recipe, tmp_path):
+    recipe = dataclasses.replace(
+        tiny_recipe,
+        train=dataclasses.replace(tiny_recipe.train, keep="best"),
+        data=dataclasses.replace(tiny_recipe.data, holdout=""),
+    )
+    with pytest.raises(ConfigError, match="keep: expected last without a holdout"):
+        train(recipe, tmp_path)
+
+
 def test_patience_needs_something_to_validate_on(tiny_recipe, tmp_path):
     recipe = dataclasses.replace(
         tiny_recipe,
