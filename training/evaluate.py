@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,10 @@ import soundfile
 
 from streamsed.config import LATENCY_PROFILES
 from streamsed.detector import Detector, load
-from streamsed.metrics import Report, event_metrics, segment_metrics
+from streamsed.metrics import Report, class_calibration, event_metrics, novelty, segment_metrics
 from training.recipe import Recipe
 from training.source import scene_source
+from training.targets import frame_targets
 
 Events = list[tuple[float, float, str]]
 
@@ -44,6 +45,9 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
     segments = segment_metrics(reference, estimated, labels=recipe.labels, durations=durations)
     matched = event_metrics(reference, estimated, labels=recipe.labels)
     print(table(segments, matched, recipe.labels))
+
+    frames = calibration_of(detector, scenes)
+    print("frames:", frames)
 
     gains = {"0": _number(segments.micro.f1)}
     for gain_db in (-10, -20, -30):
@@ -78,6 +82,7 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
         "segment_f1_macro": _number(segments.macro.f1),
         "event_f1_micro": _number(matched.micro.f1),
         "event_f1_macro": _number(matched.macro.f1),
+        "frames": frames,
         "by_latency": by_latency,
         "segment_f1_micro_by_gain_db": gains,
         "false_alarms_per_minute": false_alarms,
@@ -85,6 +90,37 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
     }
     (run / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     return metrics
+
+
+def calibration_of(
+    detector: Detector, scenes: Sequence[tuple[npt.NDArray[np.float32], Events]]
+) -> dict[str, float | None]:
+    """Judge the fused posteriors as probabilities, frame by frame.
+
+    Returns
+    -------
+    dict
+        ``ece`` and ``brier`` of all labels' posteriors in one table (10 bins of equal width), ``class_ece`` the mean of
+        the labels' own; ``auroc_errors``: how well the frame's uncertainty tells frames with a wrong decision (at 0.5)
+        from those without.
+    """
+    clock = detector.bundle.clock
+    posteriors, targets, uncertainties = [], [], []
+    for samples, events in scenes:
+        found = detector.frames(samples, detector.sample_rate)
+        posteriors.append(found.posteriors)
+        uncertainties.append(found.uncertainty)
+        targets.append(frame_targets(events, detector.labels, len(found), clock) > 0.5)
+    said, truth = np.concatenate(posteriors), np.concatenate(targets)
+    both = class_calibration(said, truth, detector.labels)
+    wrong = ((said >= 0.5) != truth).any(axis=1)
+    auroc = novelty(np.concatenate(uncertainties), wrong).auroc if 0 < wrong.sum() < len(wrong) else math.nan
+    return {
+        "ece": _number(both.pooled.expected_error),
+        "class_ece": _number(both.expected_error),
+        "brier": _number(both.pooled.brier),
+        "auroc_errors": _number(auroc),
+    }
 
 
 def eventless(rate: int, seconds: float = 60.0) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:

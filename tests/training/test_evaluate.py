@@ -12,6 +12,7 @@ from streamsed.detector import load
 from streamsed.metrics import event_metrics, segment_metrics
 from training.evaluate import evaluate, eventless, write_scenes
 from training.scenes import scene_maker
+from training.targets import frame_targets
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -44,6 +45,20 @@ def test_anyone_can_repeat_the_numbers_from_the_files(tiny_recipe, trained_bundl
     # 16 bits on disk, float in memory: a posterior at its threshold may fall to either side.
     np.testing.assert_allclose(metrics["segment_f1_micro"], segments.micro.f1, atol=0.05)
     np.testing.assert_allclose(metrics["event_f1_micro"], events.micro.f1, atol=0.05)
+
+
+def test_frames_are_judged_as_probabilities(tiny_recipe, trained_bundle, evaluated):
+    _, metrics = evaluated
+    detector, maker = load(trained_bundle.path), scene_maker(tiny_recipe, "test")
+    errors = []
+    for index in range(tiny_recipe.data.test_scenes):
+        samples, events = maker.make(index)
+        posteriors = detector.posteriors(samples, detector.sample_rate)
+        targets = frame_targets(events, detector.labels, len(posteriors), detector.bundle.clock)
+        errors.append((posteriors - targets) ** 2)
+    assert metrics["frames"]["brier"] == pytest.approx(np.concatenate(errors).mean(), abs=1e-4)
+    assert 0 <= metrics["frames"]["ece"] <= metrics["frames"]["class_ece"] + 1e-4
+    assert 0.5 < metrics["frames"]["auroc_errors"] <= 1
 
 
 def test_metrics_are_kept(evaluated):

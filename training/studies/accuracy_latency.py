@@ -25,8 +25,8 @@ from streamsed.errors import StreamsedError
 from streamsed.metrics import event_metrics, psds, segment_metrics
 from streamsed.types import Event, Onset
 from training.recipe import load_recipe
-from training.scenes import scene_maker
 from training.scores import frame_scores
+from training.source import scene_source
 
 Samples = npt.NDArray[np.float32]
 Events = list[tuple[float, float, str]]
@@ -156,8 +156,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         recipe = load_recipe(arguments.recipe, arguments.set)
-        maker = scene_maker(recipe, "test")
-        scenes = [maker.make(index) for index in range(recipe.data.test_scenes)]
+        source = scene_source(recipe, "test")
+        scenes = [source.make(index) for index in range(len(source))]
         rows = {}
         for item in arguments.bundles:
             name, separator, path = item.partition("=")
