@@ -151,7 +151,8 @@ class FrameHistory:
 
     def append(self, frames: PosteriorFrames) -> None:
         """Take new frames; those between the newest one and ``frames.first`` were lost."""
-        self._put(self._end, frames.first, np.nan, self._all)
+        if frames.first > self._end:
+            self._put(self._end, frames.first, np.nan, self._all)
         confidence = np.nan if frames.confidence is None else frames.confidence
         self._put(frames.first, frames.first + len(frames), confidence, frames.members)
 

@@ -204,9 +204,7 @@ class PosteriorStream:
         return PosteriorFrames(
             first,
             fused,
-            None
-            if confidences is None
-            else np.average(confidences, axis=0, weights=weights).astype(np.float32),
+            None if confidences is None else _mean(confidences, weights),
             disagreement(posteriors, _shares(confidences, weights, rows), fused) if differs else None,
             members,
         )
@@ -249,6 +247,14 @@ def _rows(item: Outputs, rows: int, begin: int, end: int) -> Outputs:
     missing = rows - len(item.posteriors)
     own = slice(begin - missing, end - missing)
     return Outputs(item.posteriors[own], None if item.confidence is None else item.confidence[own])
+
+
+def _mean(confidences: Floats, weights: Sequence[float]) -> Floats:
+    """Σ w_m c_m / Σ w_m, shape (T',); member by member, so that the bits do not depend on T'."""
+    total = np.zeros(confidences.shape[1])
+    for weight, confidence in zip(weights, confidences, strict=True):
+        total += weight * confidence
+    return np.asarray(total / sum(weights), np.float32)
 
 
 def _shares(confidences: Floats | None, weights: Sequence[float], rows: int) -> npt.NDArray[np.float64]:
