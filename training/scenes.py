@@ -29,6 +29,7 @@ from training.data.soundscapes import (
     select_clips,
 )
 from training.recipe import ClipSource, Recipe
+from training.skipping import readable_clips
 
 # Shares of each long background's time, and what is added to the seed.
 _SPLITS: Mapping[str, tuple[tuple[float, float], int]] = {
@@ -230,6 +231,8 @@ def scene_maker(recipe: Recipe, split: str, condition: str | None = None) -> Sce
 def _maker(recipe: Recipe, split: str, condition: Condition, number: int) -> SceneMaker:
     root = Path(recipe.data.root)
     clips = [clip for source in recipe.data.clips for clip in _clips(source, root)]
+    if recipe.data.skip_bad:
+        clips = readable_clips(clips)
     part, seed_offset = _SPLITS[split]
     if not condition.in_domain:
         part = (0.0, 1.0)
