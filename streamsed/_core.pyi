@@ -244,9 +244,9 @@ class OnlineBinaryMedian:
         """
 class EventDecoder:
     """
-    Hysteresis decoder counting frames; see streamsed.postprocess.EventDecoder.
+    Event decoder counting frames; see streamsed.postprocess.EventDecoder.
     """
-    def __init__(self, threshold_on: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], threshold_off: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], min_duration: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], min_gap: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> None:
+    def __init__(self, threshold_on: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], threshold_off: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], min_duration: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], min_gap: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], half_step: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [], merge_absolute: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [], merge_relative: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = []) -> None:
         ...
     def flush(self) -> list[tuple[int, int, int, int, int, float, float, bool, bool, int]]:
         """
@@ -268,7 +268,7 @@ class PostChain:
     """
     Median and decoder composed, counting frames; see streamsed.postprocess.PostChain.
     """
-    def __init__(self, widths: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], threshold_on: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], threshold_off: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], min_duration: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], min_gap: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]) -> None:
+    def __init__(self, widths: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], threshold_on: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], threshold_off: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], min_duration: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], min_gap: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], half_step: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [], merge_absolute: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = [], merge_relative: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex] = []) -> None:
         ...
     def flush(self) -> list[tuple[int, int, int, int, int, float, float, bool, bool, int]]:
         """

@@ -302,6 +302,7 @@ class Manifest:
         for name in ("waveform", "graph"):
             if values[name] is None:
                 del values[name]
+        values["post_processing"] = self.post_processing.to_mapping()
         values["streaming"] = {key: item for key, item in values["streaming"].items() if item is not None}
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 

@@ -176,9 +176,27 @@ class LogMelConfig:
 class ClassPost:
     """Post-processing of one label; times in seconds.
 
-    ``threshold_off`` None means ``threshold_on`` (no hysteresis). ``median_seconds`` is rounded to an odd
-    number of posterior frames, 0 meaning none. Events shorter than ``min_duration`` are dropped, pauses up to
-    ``min_gap`` bridged.
+    Parameters
+    ----------
+    threshold_on : float
+        In (0, 1]. Hysteresis: what an event has to reach. Change: the least mean posterior of an event.
+    threshold_off : float or None
+        In (0, threshold_on]: below it the hysteresis lets go; None means ``threshold_on`` (no hysteresis). Of
+        "change" it only says where an announced onset began.
+    median_seconds : float
+        Median filter before everything else, rounded to an odd number of posterior frames; 0 means none.
+    min_duration : float
+        Shorter events are dropped.
+    min_gap : float
+        Hysteresis: pauses up to it are bridged. Both: so much lost audio an event goes on over.
+    method : {"hysteresis", "change"}
+        Two thresholds, or segments between changes of the level as in Sound Event Bounding Boxes (Ebbers,
+        Germain, Wichern and Le Roux, Interspeech 2024), whose extent does not depend on the threshold.
+    step_seconds : float
+        Change: length of the step filter, rounded to an even number of posterior frames, at least 2.
+    merge_absolute, merge_relative : float
+        Change: levels whose difference is below the one, or whose ratio is below the other, are the same
+        segment; in (0, 1] and 1 or more.
     """
 
     threshold_on: float = 0.5
@@ -186,6 +204,10 @@ class ClassPost:
     median_seconds: float = 0.0
     min_duration: float = 0.0
     min_gap: float = 0.0
+    method: Literal["hysteresis", "change"] = "hysteresis"
+    step_seconds: float = 0.5
+    merge_absolute: float = 0.1
+    merge_relative: float = 3.0
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -197,6 +219,18 @@ class ClassPost:
         for name in ("median_seconds", "min_duration", "min_gap"):
             value = getattr(self, name)
             require(0.0 <= value <= 3600.0, name, "seconds in [0, 3600]", value)
+        require(self.method in ("hysteresis", "change"), "method", "hysteresis or change", self.method)
+        require(0.0 < self.step_seconds <= 60.0, "step_seconds", "seconds in (0, 60]", self.step_seconds)
+        require(0.0 < self.merge_absolute <= 1.0, "merge_absolute", "in (0, 1]", self.merge_absolute)
+        require(1.0 <= self.merge_relative <= 1e6, "merge_relative", "in [1, 1e6]", self.merge_relative)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the fields as stored in a bundle, those of "change" only where it is chosen."""
+        values = dataclasses.asdict(self)
+        if self.method == "hysteresis":
+            for name in ("method", "step_seconds", "merge_absolute", "merge_relative"):
+                del values[name]
+        return values
 
 
 @dataclass(frozen=True)
@@ -245,7 +279,8 @@ class LatencyProfile:
 
     ``chunk_seconds`` of audio are handled at a time; the caps bound what post-processing may wait for, so
     that a lower latency costs smoothing rather than being silently missed. ``overlap`` is the part of the
-    possible window overlap that a windowed model waits for.
+    possible window overlap that a windowed model waits for. ``max_step_seconds`` is no more than the wait for
+    median and pause together.
     """
 
     name: str
@@ -253,12 +288,13 @@ class LatencyProfile:
     max_median_seconds: float
     max_min_gap: float
     overlap: float
+    max_step_seconds: float
 
 
 LATENCY_PROFILES: dict[str, LatencyProfile] = {
-    "low": LatencyProfile("low", 0.02, 0.02, 0.02, 0.0),
-    "balanced": LatencyProfile("balanced", 0.04, 0.14, 0.1, 0.5),
-    "high": LatencyProfile("high", 0.2, float("inf"), float("inf"), 1.0),
+    "low": LatencyProfile("low", 0.02, 0.02, 0.02, 0.0, 0.02),
+    "balanced": LatencyProfile("balanced", 0.04, 0.14, 0.1, 0.5, 0.16),
+    "high": LatencyProfile("high", 0.2, float("inf"), float("inf"), 1.0, float("inf")),
 }
 
 
@@ -279,3 +315,8 @@ class PostConfig:
     def for_label(self, label: str) -> ClassPost:
         """Settings of ``label``."""
         return self.labels.get(label, self.default)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return what :func:`from_mapping` reads."""
+        labels = {label: item.to_mapping() for label, item in self.labels.items()}
+        return {"default": self.default.to_mapping(), "labels": labels}

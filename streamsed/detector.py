@@ -409,7 +409,8 @@ def _budget(bundle: Bundle, profile: LatencyProfile, chain: PostChain) -> Latenc
 
 def _chain(bundle: Bundle, profile: LatencyProfile, thresholds: Thresholds | None) -> PostChain:
     post = _with_thresholds(bundle.post_processing, bundle.labels, thresholds)
-    return PostChain(bundle.labels, bundle.clock, post, profile.max_median_seconds, profile.max_min_gap)
+    caps = profile.max_median_seconds, profile.max_min_gap, profile.max_step_seconds
+    return PostChain(bundle.labels, bundle.clock, post, *caps)
 
 
 def _with_thresholds(post: PostConfig, labels: tuple[str, ...], thresholds: Thresholds | None) -> PostConfig:

@@ -22,7 +22,7 @@ class LatencyBudget:
     median : float
         Half the widest median filter.
     min_gap : float
-        The longest pause that is bridged: until it is over, an event is not finished.
+        The longest pause that is bridged, or step filter that has to pass: until then an event is not finished.
     """
 
     resampling: float

@@ -1,4 +1,4 @@
-"""From posteriors to events: ensemble fusion, median filter, hysteresis decoder, and the chain of them.
+"""From posteriors to events: ensemble fusion, median filter, event decoder, and the chain of them.
 
 The arithmetic is in the compiled core and counts frames; here labels and seconds are added. Slow obvious
 versions of the same functions, which the tests compare with, are in :mod:`streamsed.reference`.
@@ -24,6 +24,7 @@ __all__ = [
     "OnlineMedianFilter",
     "PostChain",
     "fuse",
+    "half_step",
     "median_filter",
     "median_width",
 ]
@@ -91,6 +92,14 @@ def median_width(seconds: float, clock: FrameClock, max_seconds: float = math.in
         return width
     cap = math.floor(max_seconds / clock.frame_seconds + 1e-6)
     return max(1, min(width, cap if cap % 2 == 1 else cap - 1))
+
+
+def half_step(seconds: float, clock: FrameClock, max_seconds: float = math.inf) -> int:
+    """Half the length of a step filter in posterior frames: nearest, at most ``max_seconds`` but at least 1."""
+    half = max(1, clock.frames(seconds / 2))
+    if math.isinf(max_seconds):
+        return half
+    return max(1, min(half, math.floor(max_seconds / 2 / clock.frame_seconds + 1e-6)))
 
 
 def median_filter(
@@ -175,13 +184,22 @@ def fuse(
 
 
 class EventDecoder:
-    """Hysteresis decoder: smoothed posteriors in, events out.
+    """Smoothed posteriors in, events out, each class by its ``method``.
 
-    An event is a run of frames at or above ``threshold_off`` that reaches ``threshold_on``, from its first
-    frame on: the double threshold, in both directions. Pauses are bridged if ``threshold_on`` is reached again
-    after at most ``min_gap``; else the next event begins after that time at the earliest. Then events shorter
-    than ``min_duration`` are dropped. Every event is announced ("onset") when ``threshold_on`` is reached, with
-    the time where its run began, and closed by one "event" or "retract", as soon as its end can no longer change.
+    Hysteresis: an event is a run of frames at or above ``threshold_off`` that reaches ``threshold_on``, from its
+    first frame on: the double threshold, in both directions. Pauses are bridged if ``threshold_on`` is reached again
+    after at most ``min_gap``; else the next event begins after that time at the earliest.
+
+    Change: the posterior is cut into segments of constant level, and those whose mean is at least
+    ``threshold_on`` are events: sound event bounding boxes. A segment ends where the mean over the half
+    step behind a boundary and its own mean differ by ``merge_absolute`` and by the factor ``merge_relative``;
+    the cut lies at the extremum of the step filter (the difference of the means over the half steps on both
+    sides) within half a step from there. Which segments are merged is thus decided on the way, not in the
+    order of their differences in the whole recording, so that every cut is known a step length later.
+
+    Then events shorter than ``min_duration`` are dropped. Every event is announced ("onset") when
+    ``threshold_on`` is reached, with the time where its run began, and closed by one "event" or "retract", as
+    soon as its end can no longer change.
 
     Parameters
     ----------
@@ -195,7 +213,8 @@ class EventDecoder:
 
     def __init__(self, labels: Sequence[str], clock: FrameClock, post: PostConfig) -> None:
         self._face = _Face(labels, clock)
-        self._core = _core.EventDecoder(*_decoder_settings(labels, clock, post, math.inf))
+        settings = _decoder_settings(labels, clock, post, math.inf, math.inf)
+        self._core = _core.EventDecoder(*settings)
 
     @property
     def latency_frames(self) -> int:
@@ -210,7 +229,8 @@ class EventDecoder:
         """Account for ``frames`` lost posterior frames.
 
         An active class whose ``min_gap`` covers the gap goes on (``spans_gap`` once it is heard again);
-        otherwise its event ends where the gap begins (``truncated``).
+        otherwise its event ends where the gap begins (``truncated``), and a class that is cut into segments
+        begins anew, with silence before.
         """
         return self._face.decisions(self._core.gap(frames))
 
@@ -224,14 +244,16 @@ class EventDecoder:
 
 
 class PostChain:
-    """Median filter and decoder composed, with announcements that do not wait for the median.
+    """Median filter and decoder composed, with announcements that do not wait for them.
 
     An onset is announced when the fused posterior itself reaches ``threshold_on`` while its class is idle, with
     the time where its run at or above ``threshold_off`` began. It becomes an event when the smoothed posterior
     follows, which also gives the event's onset. It is
     retracted when the smoothed posterior has not followed by the newest frame at or above ``threshold_on``,
     or by the last frame whose window holds the announcing one: at most ``latency_frames`` plus half the
-    class's median later.
+    class's median later. Of a class that is cut into segments, an announcement is retracted when its segment
+    ends with too low a mean, or when the mean is too low and ``threshold_on`` was last reached a step length
+    before the newest frame that is smoothed to half a median.
 
     Parameters
     ----------
@@ -241,7 +263,7 @@ class PostChain:
         Turns posterior frames into seconds.
     post : PostConfig
         Post-processing by label.
-    max_median_seconds, max_min_gap : float
+    max_median_seconds, max_min_gap, max_step_seconds : float
         Caps in seconds (see :class:`streamsed.config.LatencyProfile`).
     """
 
@@ -252,15 +274,17 @@ class PostChain:
         post: PostConfig,
         max_median_seconds: float = math.inf,
         max_min_gap: float = math.inf,
+        max_step_seconds: float = math.inf,
     ) -> None:
         self._face = _Face(labels, clock)
         widths = [
             median_width(post.for_label(label).median_seconds, clock, max_median_seconds) for label in labels
         ]
-        settings = _decoder_settings(labels, clock, post, max_min_gap)
+        settings = _decoder_settings(labels, clock, post, max_min_gap, max_step_seconds)
         self._core = _core.PostChain(widths, *settings)
         self.widths: tuple[int, ...] = tuple(widths)
-        self.final_latency_frames: int = self._core.latency_frames + max(settings[3]) + 1
+        waits = (2 * half or gap + 1 for gap, half in zip(settings[3], settings[4], strict=True))
+        self.final_latency_frames: int = self._core.latency_frames + max(waits)
 
     @property
     def latency_frames(self) -> int:
@@ -350,8 +374,8 @@ def _widths(widths: int | Sequence[int], n_classes: int) -> list[int]:
 
 
 def _decoder_settings(
-    labels: Sequence[str], clock: FrameClock, post: PostConfig, max_min_gap: float
-) -> tuple[list[float], list[float], list[int], list[int]]:
+    labels: Sequence[str], clock: FrameClock, post: PostConfig, max_min_gap: float, max_step_seconds: float
+) -> tuple[list[float], list[float], list[int], list[int], list[int], list[float], list[float]]:
     unknown = sorted(set(post.labels) - set(labels))
     require(not unknown, "post.labels", f"keys among {list(labels)}", unknown)
     settings = [post.for_label(label) for label in labels]
@@ -362,4 +386,10 @@ def _decoder_settings(
         [float(item.threshold_on if item.threshold_off is None else item.threshold_off) for item in settings],
         [clock.frames(item.min_duration) for item in settings],
         gaps if cap is None else [min(frames, cap) for frames in gaps],
+        [
+            half_step(item.step_seconds, clock, max_step_seconds) if item.method == "change" else 0
+            for item in settings
+        ],
+        [float(item.merge_absolute) for item in settings],
+        [float(item.merge_relative) for item in settings],
     )

@@ -5,6 +5,7 @@ Nothing at run time uses them.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -197,6 +198,123 @@ def decode(
                 truncated=bool(offset < len(values) and lost[offset]),
             )
         )
+    return events
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows [start, stop) of a stretch of posteriors with one level, their mean."""
+
+    start: int
+    stop: int
+    mean: float
+
+
+_POSTERIOR_STEPS = 2**24
+
+
+def change_segments(
+    posteriors: Floats, half: int, merge_absolute: float, merge_relative: float
+) -> list[Segment]:
+    """Cut a stretch of one class's posteriors where its level changes; the segments cover it.
+
+    Boundaries t = 0, 1, ... are judged in turn, silence before and behind the stretch. The level behind t is
+    the mean over [t, t + half). The level before it is the mean from the last cut to t, but over ``half`` rows
+    at least; before the first cut it begins ``half`` rows of silence early. Where the two differ by
+    ``merge_absolute`` and by the factor ``merge_relative``, there is a cut at the first extremum in
+    [t, t + half] of delta(s) = mean over [s, s + half) - mean over [s - half, s): a maximum if the level rises,
+    a minimum if it falls (Ebbers et al., Sound Event Bounding Boxes, Interspeech 2024, who merge the segments
+    between all extrema afterwards). The next boundary to be judged is the one after the cut.
+
+    Parameters
+    ----------
+    posteriors : ndarray, shape (T,)
+        Clamped to [0, 1] and rounded to steps of 2^-24.
+    half : int
+        Rows of half the step filter.
+    merge_absolute, merge_relative : float
+
+    Returns
+    -------
+    list of Segment
+    """
+    rows = len(posteriors)
+    clamped = np.clip(np.asarray(posteriors, dtype=np.float32), 0, 1).astype(np.float64)
+    units = (int(value) for value in np.rint(clamped * _POSTERIOR_STEPS))
+    sums = [0, *itertools.accumulate(units)]
+
+    def total(start: int, stop: int) -> int:
+        return sums[max(0, min(stop, rows))] - sums[max(0, min(start, rows))]
+
+    cuts = []
+    start, judged = -half, 0
+    while judged <= rows:
+        end = max(judged, start + half)
+        before = total(start, end) / (end - start)
+        behind = total(judged, judged + half) / half
+        high, low = max(before, behind), min(before, behind)
+        if high - low < merge_absolute * _POSTERIOR_STEPS or high < merge_relative * low:
+            judged += 1
+            continue
+        places = range(judged, min(judged + half, rows) + 1)
+        delta = [total(s, s + half) - total(s - half, s) for s in places]
+        if behind < before:
+            delta = [-value for value in delta]
+        start = places[delta.index(max(delta))]
+        judged = start + 1
+        cuts.append(start)
+    bounds = sorted({0, *cuts, rows})
+    return [
+        Segment(first, last, total(first, last) / (_POSTERIOR_STEPS * (last - first)))
+        for first, last in itertools.pairwise(bounds)
+    ]
+
+
+def decode_changes(
+    smoothed: Floats,
+    threshold: float,
+    half: int,
+    merge_absolute: float,
+    merge_relative: float,
+    min_duration: int,
+    min_gap: int,
+) -> list[ReferenceEvent]:
+    """Events of one class as segments of its whole smoothed posterior, NaN marking lost frames.
+
+    Stretches between losses longer than ``min_gap`` are cut by themselves, shorter losses left out of them;
+    segments with a mean of at least ``threshold`` that are not shorter than ``min_duration`` are events.
+
+    Returns
+    -------
+    list of ReferenceEvent
+        In order of onset.
+    """
+    heard = [int(t) for t in np.flatnonzero(~np.isnan(smoothed))]
+    stretches: list[list[int]] = []
+    for t in heard:
+        if stretches and t - stretches[-1][-1] - 1 <= min_gap:
+            stretches[-1].append(t)
+        else:
+            stretches.append([t])
+    least = round(float(np.float32(threshold)) * _POSTERIOR_STEPS) / _POSTERIOR_STEPS
+    events = []
+    for frames in stretches:
+        values = smoothed[frames]
+        for segment in change_segments(values, half, merge_absolute, merge_relative):
+            onset, offset = frames[segment.start], frames[segment.stop - 1] + 1
+            if segment.mean < least or offset - onset < min_duration:
+                continue
+            inside = [_entropy_bits(float(value)) for value in values[segment.start : segment.stop]]
+            events.append(
+                ReferenceEvent(
+                    onset=onset,
+                    offset=offset,
+                    confidence=segment.mean,
+                    uncertainty=sum(inside) / len(inside),
+                    spans_gap=bool(np.isnan(smoothed[onset:offset]).any()),
+                    truncated=bool(offset < len(smoothed) and np.isnan(smoothed[offset])),
+                )
+            )
     return events
 
 

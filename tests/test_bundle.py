@@ -21,6 +21,7 @@ from streamsed.bundle import (
     write_bundle,
     write_golden,
 )
+from streamsed.config import ClassPost, PostConfig
 from streamsed.errors import BundleError
 
 
@@ -73,6 +74,16 @@ def test_json_holds_the_schema_of_the_documentation(tmp_path):
         assert key in text, key
     assert values["streaming"] == {"kind": "causal"}
     assert values["golden"]["file"] == "golden.npz"
+
+
+def test_method_is_stored_only_where_it_is_not_the_hysteresis(tmp_path):
+    cut = ClassPost(0.4, method="change", step_seconds=0.3)
+    post = PostConfig(ClassPost(0.6), {LABELS[0]: cut})
+    bundle = tiny_bundle(tmp_path / "b", post_processing=post)
+    assert read_bundle(tmp_path / "b").post_processing == bundle.post_processing == post
+    values = json.loads((tmp_path / "b" / "bundle.json").read_text())["post_processing"]
+    assert "method" not in values["default"]
+    assert values["labels"][LABELS[0]]["step_seconds"] == 0.3
 
 
 @pytest.mark.parametrize("inside", ["", "tiny/"], ids=["at the root", "in a folder"])

@@ -113,11 +113,28 @@ class TestClassPost:
             ({"median_seconds": -1.0}, r"median_seconds: expected seconds in \[0, 3600\], got -1\.0"),
             ({"min_duration": float("inf")}, "min_duration: expected seconds"),
             ({"min_gap": float("nan")}, "min_gap: expected seconds"),
+            ({"method": "sebb"}, "method: expected hysteresis or change, got 'sebb'"),
+            ({"step_seconds": 0.0}, r"step_seconds: expected seconds in \(0, 60\], got 0\.0"),
+            ({"merge_absolute": 0.0}, r"merge_absolute: expected in \(0, 1\], got 0\.0"),
+            ({"merge_relative": float("nan")}, r"merge_relative: expected in \[1, 1e6\], got nan"),
         ],
     )
     def test_wrong_values(self, values, message):
         with pytest.raises(ConfigError, match=message):
             ClassPost(**values)
+
+    def test_mapping_is_read_back_and_has_only_what_the_method_uses(self):
+        post = PostConfig(ClassPost(0.4, min_gap=0.1), {"dog": ClassPost(0.3, method="change")})
+        values = post.to_mapping()
+        assert from_mapping(PostConfig, values, "post") == post
+        assert set(values["default"]) == {
+            "threshold_on",
+            "threshold_off",
+            "median_seconds",
+            "min_duration",
+            "min_gap",
+        }
+        assert values["labels"]["dog"]["method"] == "change"
 
     def test_labels_override_the_default(self):
         post = PostConfig(ClassPost(0.4), {"dog": ClassPost(0.7)})

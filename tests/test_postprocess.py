@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import contracts
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from streamsed.postprocess import (
     OnlineMedianFilter,
     PostChain,
     fuse,
+    half_step,
     median_filter,
     median_width,
 )
@@ -31,6 +34,11 @@ POST = PostConfig(
         threshold_on=0.6, threshold_off=0.4, median_seconds=0.05, min_duration=0.03, min_gap=0.02
     ),
     labels={"cat": ClassPost(threshold_on=0.5), "rain": ClassPost(0.5, 0.3, 0.13, 0.0, 0.04)},
+)
+# The first is cut where its level changes.
+MIXED = PostConfig(
+    default=ClassPost(0.5, 0.4, 0.03, 0.03, 0.02),
+    labels={"dog": ClassPost(0.5, 0.3, 0.05, 0.02, 0.03, "change", 0.08, 0.2, 1.5)},
 )
 
 
@@ -87,6 +95,18 @@ CASES = {
     "chain": contracts.StageCase(
         make=lambda: PostChain(LABELS, CLOCK, POST),
         data=bursts(300, 3, 6),
+        join=contracts.concatenate_lists,
+        bad_inputs=BAD_ROWS,
+    ),
+    "decoder with changes": contracts.StageCase(
+        make=lambda: EventDecoder(LABELS, CLOCK, MIXED),
+        data=bursts(300, 3, 7),
+        join=contracts.concatenate_lists,
+        bad_inputs=BAD_ROWS,
+    ),
+    "chain with changes": contracts.StageCase(
+        make=lambda: PostChain(LABELS, CLOCK, MIXED),
+        data=bursts(300, 3, 8),
         join=contracts.concatenate_lists,
         bad_inputs=BAD_ROWS,
     ),
@@ -314,13 +334,17 @@ def check_events(decisions: list[Decision], smoothed: np.ndarray, labels, post: 
     """The events are those of the definition."""
     for k, label in enumerate(labels):
         settings_ = post.for_label(label)
-        expected = reference.decode(
-            smoothed[:, k],
-            settings_.threshold_on,
-            settings_.threshold_off,
-            CLOCK.frames(settings_.min_duration),
-            CLOCK.frames(settings_.min_gap),
-        )
+        durations = (CLOCK.frames(settings_.min_duration), CLOCK.frames(settings_.min_gap))
+        if settings_.method == "change":
+            merging = (settings_.merge_absolute, settings_.merge_relative)
+            half = half_step(settings_.step_seconds, CLOCK)
+            expected = reference.decode_changes(
+                smoothed[:, k], settings_.threshold_on, half, *merging, *durations
+            )
+        else:
+            expected = reference.decode(
+                smoothed[:, k], settings_.threshold_on, settings_.threshold_off, *durations
+            )
         events = [d for d in decisions if d.kind == "event" and d.label == label]
         assert [(d.onset, d.offset, d.spans_gap, d.truncated) for d in events] == [
             (CLOCK.seconds(e.onset), CLOCK.seconds(e.offset), e.spans_gap, e.truncated) for e in expected
@@ -340,6 +364,19 @@ class_posts = st.builds(
     st.integers(0, 6),
     st.integers(0, 5),
 )
+change_posts = st.builds(
+    lambda on, median, duration, gap, half, absolute, relative: ClassPost(
+        on, on / 2, median / 100, duration / 100, gap / 100, "change", half / 50, absolute, relative
+    ),
+    st.sampled_from([0.2, 0.3, 0.5, 0.75]),
+    st.sampled_from([0, 3, 9]),
+    st.integers(0, 4),
+    st.integers(0, 5),
+    st.integers(1, 6),
+    st.sampled_from([0.05, 0.2, 0.4]),
+    st.sampled_from([1.0, 1.5, 3.0]),
+)
+any_posts = class_posts | change_posts
 level_rows = st.lists(
     st.lists(st.sampled_from([0.0, 0.2, 0.4, 0.6, 0.8, 1.0]), min_size=2, max_size=2) | st.none(), max_size=70
 )
@@ -351,7 +388,7 @@ def as_posteriors(rows: list) -> np.ndarray:
 
 
 @settings(max_examples=400, deadline=None)
-@given(rows=level_rows, first=class_posts, second=class_posts)
+@given(rows=level_rows, first=any_posts, second=any_posts)
 @example(
     rows=[[1.0, 1.0], None, [1.0, 0.0], [0.4, 0.0], None, None, [1.0, 1.0]],
     first=ClassPost(),
@@ -366,7 +403,7 @@ def test_decoder_equals_the_definition(rows: list, first: ClassPost, second: Cla
 
 
 @settings(max_examples=400, deadline=None)
-@given(rows=level_rows, first=class_posts, second=class_posts)
+@given(rows=level_rows, first=any_posts, second=any_posts)
 def test_chain_equals_the_definition(rows: list, first: ClassPost, second: ClassPost) -> None:
     posteriors = as_posteriors(rows)
     post = PostConfig(labels={"a": first, "b": second})
@@ -532,6 +569,105 @@ def test_chain_counts_past_2_to_31_and_2_to_32_frames() -> None:
         assert [(d.kind, d.decided_frame) for d in decisions] == [("onset", start), ("event", start + 11)]
         assert decisions[1].onset == CLOCK.seconds(start)
         assert decisions[1].offset == CLOCK.seconds(start + 10)
+
+
+# --- changes of the level ---
+
+STEP = ClassPost(0.5, 0.3, method="change", step_seconds=0.04, merge_absolute=0.2, merge_relative=1.5)
+
+
+def test_segments_by_hand() -> None:
+    # Half a step is 2 frames. Boundary 1 has 0 before it and 0.45 behind: the steepest rise of boundaries
+    # 1 to 3 is at 2, from 0 to 0.9. Boundary 4 has 0.8 before it and 0.35 behind: the steepest fall of
+    # boundaries 4 to 6 is at 5, from 0.8 to 0.
+    values = np.array([0.0, 0.0, 0.9, 0.9, 0.7, 0.0, 0.0, 0.0])
+    segments = reference.change_segments(values, 2, 0.2, 1.5)
+    assert [(s.start, s.stop) for s in segments] == [(0, 2), (2, 5), (5, 8)]
+    assert segments[1].mean == pytest.approx(2.5 / 3, abs=1e-6)
+    # Decided when all that boundary 4 is compared with is in: 4 frames from there on.
+    assert decisions_of(STEP, list(values)) == [("onset", 2, None, 2), ("event", 2, 5, 7)]
+
+
+def test_the_extent_does_not_depend_on_the_threshold() -> None:
+    values = [0.0] * 4 + [0.5, 0.7, 0.9, 0.9, 0.9, 0.9, 0.7, 0.5] + [0.0] * 8
+    for threshold in (0.2, 0.4, 0.6):
+        post = replace(STEP, threshold_on=threshold, threshold_off=threshold)
+        assert [d[1:3] for d in decisions_of(post, values) if d[0] == "event"] == [(4, 12)]
+    assert [d[0] for d in decisions_of(replace(STEP, threshold_on=0.8), values)] == ["onset", "retract"]
+
+
+def test_shallow_dips_and_small_steps_are_no_cuts() -> None:
+    values = [0.0] * 4 + [0.9, 0.9, 0.8, 0.75, 0.8, 0.9, 0.9] + [0.0] * 8
+    assert [d[1:3] for d in decisions_of(STEP, values) if d[0] == "event"] == [(4, 11)]
+    deep = [0.0] * 4 + [0.9] * 4 + [0.3] * 4 + [0.9] * 4 + [0.0] * 8
+    assert [d[1:3] for d in decisions_of(STEP, deep) if d[0] == "event"] == [(4, 8), (12, 16)]
+    # A ratio that is not reached merges what a difference would not.
+    merged = replace(STEP, merge_relative=4.0)
+    assert [d[1:3] for d in decisions_of(merged, deep) if d[0] == "event"] == [(4, 16)]
+
+
+@pytest.mark.parametrize("level", [0.5, 0.3, 1.0])
+def test_a_constant_at_the_threshold_is_one_event_as_long_as_the_stream(level: float) -> None:
+    post = replace(STEP, threshold_on=level, threshold_off=level)
+    for frames in (1, 2, 3, 500):
+        onset, event = decisions_of(post, [level] * frames)
+        assert onset == ("onset", 0, None, 0)
+        assert event == ("event", 0, frames, frames - 1)
+    assert decisions_of(post, [np.nextafter(np.float32(level), np.float32(0)) - 1e-6] * 50) == []
+
+
+def test_nothing_and_silence_have_no_events() -> None:
+    assert decisions_of(STEP, []) == []
+    assert decisions_of(STEP, [0.0] * 300, chain=True) == []
+
+
+def test_a_slow_decay_ends_at_last() -> None:
+    # The step filter has no extremum: it is the mean of the segment that tells.
+    values = [0.0] * 8 + [0.95 * 0.97**t for t in range(150)] + [0.0] * 20
+    (event,) = [d for d in decisions_of(STEP, values, chain=True) if d[0] == "event"]
+    assert event[1] == 8
+    assert 15 < event[2] < 60
+    assert event[3] - event[2] < 4
+
+
+def test_an_event_goes_on_over_a_loss_that_min_gap_covers() -> None:
+    values = [0.0] * 4 + [0.9] * 6 + [None] * 2 + [0.9] * 6 + [0.0] * 6
+    for chain in (False, True):
+        post = replace(STEP, min_gap=0.02)
+        assert [d[:3] for d in decisions_of(post, values, chain)] == [("onset", 4, None), ("event", 4, 18)]
+        assert [d[1:3] for d in decisions_of(STEP, values, chain) if d[0] == "event"] == [(4, 10), (12, 18)]
+    stage = EventDecoder(["x"], CLOCK, PostConfig(post))
+    (onset, event) = feed(stage, np.array([0.9] * 6 + [np.nan] + [0.9] * 6, dtype=np.float32)[:, None])
+    assert (event.spans_gap, event.truncated, event.number) == (True, False, onset.number)
+    stage.reset()
+    (onset, event) = feed(stage, np.array([0.9] * 6 + [np.nan] * 3, dtype=np.float32)[:, None])
+    assert (event.offset, event.spans_gap, event.truncated) == (CLOCK.seconds(6), False, True)
+
+
+def test_a_click_that_comes_to_nothing_is_retracted_a_step_later() -> None:
+    post = replace(STEP, step_seconds=0.16)
+    values = [0.3] * 20 + [0.6] + [0.3] * 40
+    assert decisions_of(post, values, chain=True) == [("onset", 0, None, 20), ("retract", 0, None, 36)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=level_rows, first=change_posts)
+def test_changes_are_final_when_promised(rows: list, first: ClassPost) -> None:
+    posteriors = as_posteriors([row for row in rows if row is not None])[:, :1]
+    chain = PostChain(["a"], CLOCK, PostConfig(first))
+    frames = len(posteriors)
+    for t in range(frames):
+        for decision in chain.process(posteriors[t : t + 1]):
+            assert decision.decided_frame == t
+            if decision.kind == "event":
+                assert t <= round(decision.offset * 100) + chain.final_latency_frames - 1
+
+
+def test_the_step_filter_is_capped() -> None:
+    post = PostConfig(ClassPost(method="change", step_seconds=0.5))
+    assert PostChain(["x"], CLOCK, post).final_latency_frames == 50
+    assert PostChain(["x"], CLOCK, post, max_step_seconds=0.09).final_latency_frames == 8
+    assert PostChain(["x"], CLOCK, post, max_step_seconds=0.0).final_latency_frames == 2
 
 
 def test_process_members_equals_fuse_then_process() -> None:

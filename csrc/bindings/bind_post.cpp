@@ -205,6 +205,25 @@ DecisionList to_list(const std::vector<Decision>& decisions) {
   return out;
 }
 
+using Thresholds = std::vector<float>;
+using Durations = std::vector<std::int64_t>;
+using Merges = std::vector<double>;
+
+// A half_step of 0 leaves a class to the hysteresis; without any, all are.
+DecoderSettings decoder_settings(Thresholds on, Thresholds off, Durations duration, Durations gap,
+                                 const Durations& half_step, const Merges& merge_absolute,
+                                 const Merges& merge_relative) {
+  const std::size_t n = half_step.size();
+  require(n == 0 || n == on.size(), "half_step", "as many as threshold_on", n);
+  require(merge_absolute.size() == n, "merge_absolute", "as many as half_step", merge_absolute.size());
+  require(merge_relative.size() == n, "merge_relative", "as many as half_step", merge_relative.size());
+  DecoderSettings settings{std::move(on), std::move(off), std::move(duration), std::move(gap)};
+  for (std::size_t k = 0; k < n; ++k) {
+    if (half_step[k] != 0) settings.changes.push_back({k, half_step[k], merge_absolute[k], merge_relative[k]});
+  }
+  return settings;
+}
+
 // Calls without the GIL and lists what was decided.
 template <class Stage, class Call>
 DecisionList decide(Owned<Stage>& owned, const char* name, Call call) {
@@ -300,28 +319,30 @@ void bind_post(py::module_& m) {
       .def("flush", &binary_flush, "Return the last rows, continued by `mode`; afterwards only reset() is legal.");
   def_median(binary, "OnlineBinaryMedian", "Frames that a row waits for at most.");
 
-  using Thresholds = std::vector<float>;
-  using Durations = std::vector<std::int64_t>;
-
-  py::class_<Owned<EventDecoder>> decoder(
-      m, "EventDecoder", "Hysteresis decoder counting frames; see streamsed.postprocess.EventDecoder.");
-  decoder.def(py::init([](Thresholds on, Thresholds off, Durations duration, Durations gap) {
-                return std::make_unique<Owned<EventDecoder>>(
-                    DecoderSettings{std::move(on), std::move(off), std::move(duration), std::move(gap)});
+  py::class_<Owned<EventDecoder>> decoder(m, "EventDecoder",
+                                          "Event decoder counting frames; see streamsed.postprocess.EventDecoder.");
+  decoder.def(py::init([](Thresholds on, Thresholds off, Durations duration, Durations gap, const Durations& half_step,
+                          const Merges& absolute, const Merges& relative) {
+                return std::make_unique<Owned<EventDecoder>>(decoder_settings(
+                    std::move(on), std::move(off), std::move(duration), std::move(gap), half_step, absolute, relative));
               }),
-              py::arg("threshold_on"), py::arg("threshold_off"), py::arg("min_duration"), py::arg("min_gap"));
+              py::arg("threshold_on"), py::arg("threshold_off"), py::arg("min_duration"), py::arg("min_gap"),
+              py::arg("half_step") = Durations{}, py::arg("merge_absolute") = Merges{},
+              py::arg("merge_relative") = Merges{});
   def_decoding(decoder, "EventDecoder");
 
   py::class_<Owned<PostChain>> chain(
       m, "PostChain", "Median and decoder composed, counting frames; see streamsed.postprocess.PostChain.");
   chain
-      .def(py::init([](std::vector<int> widths, Thresholds on, Thresholds off, Durations duration, Durations gap) {
+      .def(py::init([](std::vector<int> widths, Thresholds on, Thresholds off, Durations duration, Durations gap,
+                       const Durations& half_step, const Merges& absolute, const Merges& relative) {
              return std::make_unique<Owned<PostChain>>(
-                 std::move(widths),
-                 DecoderSettings{std::move(on), std::move(off), std::move(duration), std::move(gap)});
+                 std::move(widths), decoder_settings(std::move(on), std::move(off), std::move(duration), std::move(gap),
+                                                     half_step, absolute, relative));
            }),
            py::arg("widths"), py::arg("threshold_on"), py::arg("threshold_off"), py::arg("min_duration"),
-           py::arg("min_gap"))
+           py::arg("min_gap"), py::arg("half_step") = Durations{}, py::arg("merge_absolute") = Merges{},
+           py::arg("merge_relative") = Merges{})
       .def(
           "process_members",
           [](Owned<PostChain>& self, const py::object& posteriors, const py::object& confidences,

@@ -4,18 +4,10 @@
 #include <cmath>
 
 #include "base/errors.hpp"
+#include "post/entropy.hpp"
 #include "post/median_filter.hpp"
 
 namespace streamsed {
-namespace {
-
-// Normalised binary entropy: 0 for a sure posterior, 1 for a coin toss.
-double entropy_bits(double p) {
-  if (p <= 0.0 || p >= 1.0) return 0.0;
-  return -(p * std::log2(p) + (1.0 - p) * std::log2(1.0 - p));
-}
-
-}  // namespace
 
 void DecoderSettings::validate() const {
   const std::size_t n = threshold_on.size();
@@ -29,6 +21,11 @@ void DecoderSettings::validate() const {
             threshold_off[k]);
     require(min_duration[k] >= 0, "min_duration", "frames of 0 or more", min_duration[k]);
     require(min_gap[k] >= 0, "min_gap", "frames of 0 or more", min_gap[k]);
+  }
+  std::size_t first_free = 0;
+  for (const ChangeSettings& item : changes) {
+    require(item.column >= first_free && item.column < n, "changes", "columns in ascending order", item.column);
+    first_free = item.column + 1;
   }
 }
 
@@ -49,7 +46,16 @@ EventDecoder::EventDecoder(DecoderSettings settings)
       kernels_(post_kernels(active_isa())),
       tracks_(settings_.classes()),
       runs_(settings_.classes()),
-      raw_starts_(settings_.classes(), 0) {
+      raw_starts_(settings_.classes(), 0),
+      changes_(settings_.changes) {
+  auto change = settings_.changes.begin();
+  for (std::size_t k = 0; k < tracks_.size(); ++k) {
+    if (change != settings_.changes.end() && change->column == k) {
+      ++change;
+    } else {
+      hysteresis_.push_back(k);
+    }
+  }
   // A streaming chunk of a few frames never decides more than this, so it allocates nothing.
   decisions_.reserve(16 * tracks_.size() + 64);
 }
@@ -58,6 +64,7 @@ void EventDecoder::reset() {
   std::fill(tracks_.begin(), tracks_.end(), Track{});
   std::fill(runs_.begin(), runs_.end(), Run{});
   std::fill(raw_starts_.begin(), raw_starts_.end(), 0);
+  changes_.reset();
   decisions_.clear();
   frame_ = 0;
   next_number_ = 1;
@@ -70,7 +77,13 @@ const std::vector<Decision>& EventDecoder::process(const float* smoothed, std::i
   if (flushed_) throw StateError("EventDecoder.process: expected reset() after flush(), got more input");
   require_no_nan(kernels_, smoothed, rows, classes());
   decisions_.clear();
-  for (std::int64_t r = 0; r < rows; ++r, smoothed += tracks_.size()) step(smoothed, frame_, nullptr);
+  for (std::int64_t r = 0; r < rows; ++r, smoothed += tracks_.size()) {
+    const std::int64_t now = frame_;
+    if (changes_.classes() > 0) sustain(smoothed, now);
+    step(smoothed, now, nullptr);
+    // The hysteresis says by itself when an event begins; a segment is known much later.
+    if (changes_.classes() > 0) announce(smoothed, now);
+  }
   return decisions_;
 }
 
@@ -102,9 +115,50 @@ void EventDecoder::forget_run(std::size_t k) {
 
 void EventDecoder::step(const float* smoothed, std::int64_t now, const std::int64_t* look_ahead) {
   if (busy_tracks_ > 0 || alive_runs_ > 0 || any_reaches(smoothed, settings_.threshold_off)) {
-    for (std::size_t k = 0; k < tracks_.size(); ++k) step_track(tracks_[k], k, smoothed[k], now, look_ahead);
+    for (const std::size_t k : hysteresis_) step_track(tracks_[k], k, smoothed[k], now, look_ahead);
   }
+  if (changes_.classes() > 0) step_changes(smoothed, now, look_ahead);
   ++frame_;
+}
+
+void EventDecoder::step_changes(const float* smoothed, std::int64_t now, const std::int64_t* look_ahead) {
+  changes_.push(smoothed, frame_);
+  for (std::size_t i = 0; i < changes_.classes(); ++i) {
+    const ChangeSettings& settings = changes_.settings(i);
+    const std::size_t k = settings.column;
+    ChangeDetector::Segment segment;
+    while (changes_.next(i, segment)) settle(k, segment, now);
+    Track& track = tracks_[k];
+    if (track.phase != Phase::announced) continue;
+    const std::int64_t wait = 2 * settings.half_step + (look_ahead == nullptr ? 0 : look_ahead[k]);
+    if (frame_ >= track.last_hit + wait && !reaches(changes_.level(i), k)) retract(track, k, now);
+  }
+}
+
+// In the steps that ChangeDetector counts in, so that a constant at the threshold reaches it.
+bool EventDecoder::reaches(double posterior, std::size_t k) const {
+  return posterior >= std::rint(static_cast<double>(settings_.threshold_on[k]) * kPosteriorSteps) / kPosteriorSteps;
+}
+
+void EventDecoder::settle(std::size_t k, const ChangeDetector::Segment& segment, std::int64_t now) {
+  Track& track = tracks_[k];
+  if (reaches(segment.posterior, k) && segment.offset - segment.onset >= settings_.min_duration[k]) {
+    // The class had an earlier event open when this one could have been announced.
+    if (track.phase == Phase::idle) open(track, k, segment.onset, segment.posterior, segment.entropy, now);
+    raw_starts_[k] = std::max(raw_starts_[k], segment.offset);
+    report(track, {DecisionKind::event, track.number, static_cast<std::int32_t>(k), segment.onset, segment.offset,
+                   segment.posterior, segment.entropy, segment.spans_gap, segment.truncated, now});
+  } else if (track.phase == Phase::announced && track.last_hit < segment.offset) {
+    retract(track, k, now);
+  }
+}
+
+void EventDecoder::end_changes(std::size_t i, std::int64_t now) {
+  const std::size_t k = changes_.settings(i).column;
+  ChangeDetector::Segment segment;
+  while (changes_.next_of_end(i, now + 1, segment)) settle(k, segment, now);
+  changes_.begin_anew(i);
+  if (tracks_[k].phase == Phase::announced) retract(tracks_[k], k, now);
 }
 
 void EventDecoder::step_track(Track& track, std::size_t k, float value, std::int64_t now,
@@ -124,7 +178,7 @@ void EventDecoder::step_track(Track& track, std::size_t k, float value, std::int
     case Phase::idle:
     case Phase::announced:
       if (on) {
-        if (track.phase == Phase::idle) open(track, k, value, run.start, now);
+        if (track.phase == Phase::idle) open(track, k, run.start, value, entropy_bits(value), now);
         track.phase = Phase::active;
         track.onset = run.start;
         track.event = run.tally;
@@ -176,20 +230,21 @@ void EventDecoder::announce(const float* raw, std::int64_t now) {
   for (std::size_t k = 0; k < tracks_.size(); ++k) {
     Track& track = tracks_[k];
     if (track.phase != Phase::idle || raw[k] < settings_.threshold_on[k]) continue;
-    open(track, k, raw[k], raw_starts_[k], now);
+    open(track, k, raw_starts_[k], raw[k], entropy_bits(raw[k]), now);
     track.phase = Phase::announced;
     track.announced = now;
     track.last_hit = now;
   }
 }
 
-void EventDecoder::open(Track& track, std::size_t k, float value, std::int64_t onset, std::int64_t now) {
+void EventDecoder::open(Track& track, std::size_t k, std::int64_t onset, double confidence, double uncertainty,
+                        std::int64_t now) {
   track = Track{};
   track.number = next_number_++;
   track.onset = onset;
   ++busy_tracks_;
-  decisions_.push_back({DecisionKind::onset, track.number, static_cast<std::int32_t>(k), onset, onset, value,
-                        entropy_bits(value), false, false, now});
+  decisions_.push_back({DecisionKind::onset, track.number, static_cast<std::int32_t>(k), onset, onset, confidence,
+                        uncertainty, false, false, now});
 }
 
 void EventDecoder::retract(Track& track, std::size_t k, std::int64_t now) {
@@ -208,8 +263,12 @@ void EventDecoder::close(Track& track, std::size_t k, std::int64_t offset, bool 
     return;
   }
   const auto n = static_cast<double>(track.event.frames);
-  decisions_.push_back({DecisionKind::event, track.number, static_cast<std::int32_t>(k), track.onset, offset,
-                        track.event.posterior / n, track.event.entropy / n, track.spans_gap, truncated, now});
+  report(track, {DecisionKind::event, track.number, static_cast<std::int32_t>(k), track.onset, offset,
+                 track.event.posterior / n, track.event.entropy / n, track.spans_gap, truncated, now});
+}
+
+void EventDecoder::report(Track& track, const Decision& event) {
+  decisions_.push_back(event);
   track = Track{};
   --busy_tracks_;
 }
@@ -218,9 +277,9 @@ void EventDecoder::take_gap(std::int64_t frames) {
   if (frames == 0) return;
   const std::int64_t after = frame_ + frames;
   const std::int64_t now = after - 1;
-  for (std::size_t k = 0; k < tracks_.size(); ++k) {
+  std::fill(raw_starts_.begin(), raw_starts_.end(), after);
+  for (const std::size_t k : hysteresis_) {
     forget_run(k);
-    raw_starts_[k] = after;
     Track& track = tracks_[k];
     if (track.phase == Phase::idle) continue;
     if (track.phase == Phase::announced) {
@@ -233,13 +292,17 @@ void EventDecoder::take_gap(std::int64_t frames) {
       close(track, k, track.offset, track.phase == Phase::active || track.unheard_end, now);
     }
   }
+  for (std::size_t i = 0; i < changes_.classes(); ++i) {
+    if (after - changes_.heard_until() > settings_.min_gap[changes_.settings(i).column]) end_changes(i, now);
+  }
   frame_ = after;
 }
 
 void EventDecoder::close_all() {
   flushed_ = true;
   const std::int64_t now = frame_ - 1;
-  for (std::size_t k = 0; k < tracks_.size(); ++k) {
+  for (std::size_t i = 0; i < changes_.classes(); ++i) end_changes(i, now);
+  for (const std::size_t k : hysteresis_) {
     Track& track = tracks_[k];
     switch (track.phase) {
       case Phase::idle:

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "post/change_detector.hpp"
 #include "post/kernels.hpp"
 
 namespace streamsed {
@@ -29,14 +30,16 @@ struct DecoderSettings {
   std::vector<float> threshold_off;
   std::vector<std::int64_t> min_duration;
   std::vector<std::int64_t> min_gap;
+  // The classes that are cut where their level changes, in the order of the columns; the others have the hysteresis.
+  std::vector<ChangeSettings> changes{};
 
   std::size_t classes() const { return threshold_on.size(); }
   void validate() const;
 };
 
 // Turns smoothed posteriors into events, class by class: an event is a run of frames at or above threshold_off that
-// reaches threshold_on, pauses of up to min_gap bridged, those shorter than min_duration dropped. See
-// streamsed/postprocess.py for what is promised.
+// reaches threshold_on, pauses of up to min_gap bridged, or a segment of ChangeDetector with a mean of at least
+// threshold_on; those shorter than min_duration are dropped. See streamsed/postprocess.py for what is promised.
 class EventDecoder {
  public:
   explicit EventDecoder(DecoderSettings settings);
@@ -95,8 +98,14 @@ class EventDecoder {
   void close_all();
 
   void step_track(Track& track, std::size_t k, float value, std::int64_t now, const std::int64_t* look_ahead);
-  void open(Track& track, std::size_t k, float value, std::int64_t onset, std::int64_t now);
+  void step_changes(const float* smoothed, std::int64_t now, const std::int64_t* look_ahead);
+  void settle(std::size_t k, const ChangeDetector::Segment& segment, std::int64_t now);
+  bool reaches(double posterior, std::size_t k) const;
+  // Decides the rest of a class whose segments cannot go on.
+  void end_changes(std::size_t i, std::int64_t now);
+  void open(Track& track, std::size_t k, std::int64_t onset, double confidence, double uncertainty, std::int64_t now);
   void close(Track& track, std::size_t k, std::int64_t offset, bool truncated, std::int64_t now);
+  void report(Track& track, const Decision& event);
   void retract(Track& track, std::size_t k, std::int64_t now);
   void forget_run(std::size_t k);
   bool any_reaches(const float* values, const std::vector<float>& thresholds) const;
@@ -106,6 +115,8 @@ class EventDecoder {
   std::vector<Track> tracks_;
   std::vector<Run> runs_;
   std::vector<std::int64_t> raw_starts_;  // where each class's run of unsmoothed frames begins, as in Run
+  ChangeDetector changes_;
+  std::vector<std::size_t> hysteresis_;  // columns of the other classes
   std::vector<Decision> decisions_;
   std::int64_t frame_ = 0;  // of the next smoothed row
   std::int64_t next_number_ = 1;

@@ -133,6 +133,12 @@ def _graph(graph: Graph) -> str:
 
 
 def _post(settings: Any) -> str:
+    if settings.method == "change":
+        return (
+            f"segments with a mean of {settings.threshold_on:g}, step filter {settings.step_seconds:g} s, "
+            f"changes of {settings.merge_absolute:g} and {settings.merge_relative:g} times, "
+            f"median {settings.median_seconds:g} s, at least {settings.min_duration:g} s"
+        )
     return (
         f"on {settings.threshold_on:g}, off {settings.threshold_off:g}, "
         f"median {settings.median_seconds:g} s, at least {settings.min_duration:g} s, "
