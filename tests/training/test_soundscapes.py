@@ -306,6 +306,21 @@ def test_clips_at_another_speed_are_shorter_and_higher(material, speed):
     assert pitches[1] == pytest.approx(pitches[0] * speed, rel=0.01)
 
 
+def test_a_sustained_sound_goes_on_for_as_long_as_asked(material):
+    clips = [Clip(material / "audio" / f"1-{label}-0.wav", label, 1, label) for label in ("drone", "beep")]
+    config = SoundscapeConfig(events=EventConfig(extend_seconds={"drone": 9.0}))
+    drone, beep = load_catalogue(clips, config).clips
+    assert len(drone.samples) == 9 * RATE
+    (part,) = drone.parts
+    assert np.abs(np.array(part) / RATE - (0.0, 9.0)).max() <= 0.01
+    # Cross-faded where it begins again: no gap and no click.
+    level = np.sqrt(np.square(drone.samples[: 9 * RATE // 160 * 160].reshape(-1, 160)).mean(axis=1))
+    assert 0.5 * np.median(level) < level[2:-2].min() and level.max() < 1.5 * np.median(level)
+    assert len(beep.samples) == pytest.approx(5 * RATE, abs=2)
+    longer = load_catalogue(clips[:1], SoundscapeConfig(events=EventConfig(extend_seconds={"drone": 2.0})))
+    assert len(longer.clips[0].samples) == pytest.approx(5 * RATE, abs=2)
+
+
 def test_a_clip_without_sound_is_left_out_and_named(material, tmp_path):
     soundfile.write(tmp_path / "mute.wav", np.zeros(RATE), RATE)
     clips = [
@@ -822,6 +837,8 @@ def test_a_muted_clip_is_reported(material, tmp_path, capsys):
         ({"channel": {"low_pass_probability": 0.99}}, r"channel\.telephone_probability"),
         ({"activity": {"bridge_seconds": {"dog": -1}}}, r"activity\.bridge_seconds\.dog"),
         ({"labels": ["a", "a"]}, "labels"),
+        ({"labels": ["a"], "interference": ["a"]}, "interference: .*none of labels"),
+        ({"events": {"extend_seconds": {"rain": 0}}}, r"events\.extend_seconds\.rain"),
         ({"scene_seconds": 0}, "scene_seconds"),
         ({"sample_rate": "16k"}, "sample_rate: expected an integer"),
     ],

@@ -1,0 +1,97 @@
+"""Trained members of a study and what they say of the test scenes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from training.module import SoundEventModule
+from training.nets.registry import time_stride
+from training.recipe import Recipe
+from training.studies.material import Material, digest
+from training.train import load_trained, train
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one member says of N scenes.
+
+    Attributes
+    ----------
+    posteriors : ndarray, shape (N, T', K), float32
+        On the time of what was heard: the look-ahead is taken off.
+    sod_logits : ndarray, shape (N, T', P or P + 1), float32, or None
+        None without a SOD head.
+    """
+
+    posteriors: Floats
+    sod_logits: Floats | None
+
+
+def member_outputs(
+    recipe: Recipe, run: Path, name: str, seed: int, scenes: Mapping[str, Material]
+) -> dict[str, Outputs]:
+    """Train a member unless it is there, and return what it says of the scenes of each condition.
+
+    The folder below ``run`` is named after all settings: with others another member is trained. An interrupted
+    training goes on.
+    """
+    recipe = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, seed=seed))
+    # Where the clips lie and who mixes them changes nothing.
+    where = {"root": "", "cache": "", "workers": 1}
+    same_anywhere = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **where))
+    folder = run / f"{name}-seed{seed}-{digest(same_anywhere)}"
+    found = {}
+    module = None
+    for condition, item in scenes.items():
+        path = folder / f"{condition}-{digest([item.events, item.interference])}.npz"
+        if not path.exists():
+            if module is None:
+                train(recipe, folder)
+                module = load_trained(recipe, folder)
+            outputs = listen(module, item.log_mels)
+            arrays = {"posteriors": outputs.posteriors}
+            if outputs.sod_logits is not None:
+                arrays["sod_logits"] = outputs.sod_logits
+            unfinished = path.with_suffix(".part.npz")
+            np.savez(unfinished, **arrays)
+            unfinished.replace(path)
+        with np.load(path) as arrays:
+            found[condition] = Outputs(arrays["posteriors"], arrays.get("sod_logits"))
+    return found
+
+
+@torch.inference_mode()
+def listen(module: SoundEventModule, log_mels: npt.NDArray[np.float16], batch: int = 32) -> Outputs:
+    """Run a network over whole scenes, each followed by digital silence while the look-ahead lasts.
+
+    Parameters
+    ----------
+    module : SoundEventModule
+        In evaluation mode.
+    log_mels : ndarray, shape (N, T, n_mels), float16
+    batch : int
+        Scenes at a time.
+    """
+    recipe = module.recipe
+    delay = recipe.net.look_ahead_frames
+    drop = delay // time_stride(recipe.net_config)
+    silence = float(np.log(recipe.front_end.floor))
+    posteriors, sod_logits = [], []
+    for first in range(0, len(log_mels), batch):
+        scenes = torch.from_numpy(np.asarray(log_mels[first : first + batch], np.float32))
+        scenes = torch.nn.functional.pad(scenes, (0, 0, 0, delay), value=silence)
+        features, _ = module.net.encode(scenes, *module.net.initial_state(len(scenes)))
+        heads = module.net.heads(features)
+        posteriors.append(heads.logits[:, drop:].sigmoid().numpy())
+        if heads.sod_logits is not None:
+            sod_logits.append(heads.sod_logits[:, drop:].numpy())
+    return Outputs(np.concatenate(posteriors), np.concatenate(sod_logits) if sod_logits else None)
