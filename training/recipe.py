@@ -231,6 +231,24 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
+class TuneSettings:
+    """Which post-processing is tried on the validation scenes.
+
+    Parameters
+    ----------
+    method : {"hysteresis", "change", "both"}
+        See :class:`streamsed.config.ClassPost`; "both" keeps what is better, label by label.
+    """
+
+    method: Literal["hysteresis", "change", "both"] = "hysteresis"
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        known = self.method in ("hysteresis", "change", "both")
+        require(known, "method", "hysteresis, change or both", self.method)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides what a training gives."""
 
@@ -246,6 +264,7 @@ class Recipe:
     ensemble: EnsembleSettings = field(default_factory=EnsembleSettings)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     post: ClassPost = field(default_factory=ClassPost)
+    tune: TuneSettings = field(default_factory=TuneSettings)
     scenes: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
 
@@ -282,6 +301,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "ensemble": EnsembleSettings,
     "augment": AugmentConfig,
     "post": ClassPost,
+    "tune": TuneSettings,
 }
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +26,37 @@ OFF_RATIOS = (0.6, 1.0, 0.4, 0.25)
 MEDIANS = (0.14, 0.06, 0.3)
 MIN_GAPS = (0.1, 0.3)
 MIN_DURATIONS = (0.06, 0.2)
+# Of segments: their means are lower than what an event reaches.
+MEAN_THRESHOLDS = (0.4, 0.5, 0.3, 0.6, 0.2, 0.7)
+STEPS = (0.48, 0.72, 0.32)
+MERGE_ABSOLUTE = (0.1, 0.05, 0.2)
+MERGE_RELATIVE = (3.0, 2.0, 5.0)
+# What segments do over lost audio, as the scenes have none.
+MAX_LOSS = 0.1
 # A label has a handful of validation clips: what a setting does for all labels says something about it, too.
 SHARED_WEIGHT = 0.3
 
 
-def candidates() -> Iterator[ClassPost]:
-    """Every setting that is tried."""
+def candidates(method: str = "hysteresis") -> list[ClassPost]:
+    """Return every setting that is tried with ``method``: "hysteresis", "change" or "both"."""
+    return [
+        *(_hysteresis() if method in ("hysteresis", "both") else ()),
+        *(_changes() if method in ("change", "both") else ()),
+    ]
+
+
+def _hysteresis() -> Iterator[ClassPost]:
     for on, ratio, median, gap, shortest in itertools.product(
         THRESHOLDS_ON, OFF_RATIOS, MEDIANS, MIN_GAPS, MIN_DURATIONS
     ):
         yield ClassPost(on, round(on * ratio, 4), median, shortest, gap)
+
+
+def _changes() -> Iterator[ClassPost]:
+    for mean, step, absolute, relative, shortest in itertools.product(
+        MEAN_THRESHOLDS, STEPS, MERGE_ABSOLUTE, MERGE_RELATIVE, MIN_DURATIONS
+    ):
+        yield ClassPost(mean, None, 0.0, shortest, MAX_LOSS, "change", step, absolute, relative)
 
 
 def decode(detector: Detector, posteriors: npt.NDArray[np.float32], post: ClassPost) -> Events:
@@ -46,12 +66,45 @@ def decode(detector: Detector, posteriors: npt.NDArray[np.float32], post: ClassP
     return [(item.onset, item.offset, item.label) for item in decisions if item.offset is not None]
 
 
+def f1_of(
+    detector: Detector,
+    settings: Sequence[ClassPost],
+    posteriors: Mapping[str, npt.NDArray[np.float32]],
+    reference: Mapping[str, Events],
+    durations: Mapping[str, float],
+) -> npt.NDArray[np.float64]:
+    """Segment F1 (1 s) and event F1 (200 ms, 20 %) of every setting for every label, shape (settings, K, 2).
+
+    A label that a setting says nothing about has 0.
+    """
+    scores = np.zeros((len(settings), len(detector.labels), 2))
+    for i, post in enumerate(settings):
+        estimated = {name: decode(detector, values, post) for name, values in posteriors.items()}
+        segments = segment_metrics(
+            reference, estimated, labels=detector.labels, durations=durations, empty_output="zero"
+        )
+        matched = event_metrics(reference, estimated, labels=detector.labels, empty_output="zero")
+        scores[i] = [(segments.per_class[label].f1, matched.per_class[label].f1) for label in detector.labels]
+    return np.nan_to_num(scores)
+
+
+def choose(scores: npt.NDArray[np.float64]) -> list[int]:
+    """Return the number of the best setting of every label.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (settings, K)
+        Best is the highest mixture of the label's own score and, with ``SHARED_WEIGHT``, the mean over all labels.
+    """
+    mixed = (1.0 - SHARED_WEIGHT) * scores + SHARED_WEIGHT * scores.mean(axis=1, keepdims=True)
+    return [int(number) for number in mixed.argmax(axis=0)]
+
+
 def tune(recipe: Recipe, bundle: Path) -> PostConfig:
     """Write the best setting of every label to the recipe's ``post_processing.json``.
 
-    The score of a label is the mean of its segment F1 (1 s) and event F1 (200 ms, 20 %) on the validation scenes;
-    best is the setting with the highest mixture of the label's own score and, with ``SHARED_WEIGHT``, the mean over
-    all labels.
+    The score of a label is the mean of its segment F1 (1 s) and event F1 (200 ms, 20 %) on the validation scenes; see
+    :func:`choose`. ``[tune] method`` of the recipe says which settings are tried.
     """
     detector = load(bundle)
     source = scene_source(recipe, "validation")
@@ -64,31 +117,12 @@ def tune(recipe: Recipe, bundle: Path) -> PostConfig:
         posteriors[str(index)] = detector.posteriors(samples, recipe.front_end.sample_rate)
         durations[str(index)] = len(samples) / recipe.front_end.sample_rate
 
-    settings = list(candidates())
-    scores = np.zeros((len(settings), len(recipe.labels)))
-    for i, post in enumerate(settings):
-        estimated = {name: decode(detector, values, post) for name, values in posteriors.items()}
-        segments = segment_metrics(
-            reference, estimated, labels=recipe.labels, durations=durations, empty_output="zero"
-        )
-        matched = event_metrics(reference, estimated, labels=recipe.labels, empty_output="zero")
-        scores[i] = [
-            0.5 * (segments.per_class[label].f1 + matched.per_class[label].f1) for label in recipe.labels
-        ]
-    scores = np.nan_to_num(scores)
-    mixed = (1.0 - SHARED_WEIGHT) * scores + SHARED_WEIGHT * scores.mean(axis=1, keepdims=True)
+    settings = candidates(recipe.tune.method)
+    scores = f1_of(detector, settings, posteriors, reference, durations).mean(axis=2)
     best = {}
-    for k, label in enumerate(recipe.labels):
-        chosen = int(mixed[:, k].argmax())
+    for k, (label, chosen) in enumerate(zip(recipe.labels, choose(scores), strict=True)):
         best[label] = settings[chosen]
         print(f"{label:16} {scores[chosen, k]:.3f} {settings[chosen]}")
     post = PostConfig(ClassPost(0.5, 0.3, 0.14, 0.06, 0.1), best)
-    text = json.dumps(
-        {
-            "default": dataclasses.asdict(post.default),
-            "labels": {label: dataclasses.asdict(item) for label, item in post.labels.items()},
-        },
-        indent=2,
-    )
-    (recipe.folder / POST_FILE).write_text(text + "\n")
+    (recipe.folder / POST_FILE).write_text(json.dumps(post.to_mapping(), indent=2) + "\n")
     return post

@@ -8,8 +8,10 @@ pytest.importorskip("lightning", reason="tuning needs the train extra")
 
 from streamsed.config import ClassPost
 from streamsed.detector import load
+from streamsed.errors import ConfigError
 from training.export import POST_FILE, read_post
-from training.tune import candidates, decode, tune
+from training.recipe import load_recipe
+from training.tune import candidates, choose, decode, tune
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -35,9 +37,23 @@ def test_decode_is_the_runtime_chain(detector):
     assert together == [(clock.seconds(50), clock.seconds(120), "low")]
 
 
+def test_the_recipe_says_which_methods_are_tried():
+    assert load_recipe("everyday").tune.method in ("hysteresis", "change", "both")
+    assert load_recipe("everyday", ["tune.method=change"]).tune.method == "change"
+    with pytest.raises(ConfigError, match=r"tune\.method: expected one of .*, got 'sebb'"):
+        load_recipe("everyday", ["tune.method=sebb"])
+
+
+def test_best_is_the_own_score_first_and_that_of_all_labels_next():
+    scores = np.array([[0.9, 0.2], [0.8, 0.8], [0.1, 0.8]])
+    assert choose(scores) == [1, 1]
+
+
 def test_every_candidate_is_valid_and_there_once():
-    tried = list(candidates())
-    assert len(set(tried)) == len(tried) > 100
+    tried = candidates("both")
+    assert len(set(tried)) == len(tried) > 400
+    assert tried == candidates("hysteresis") + candidates("change")
+    assert {post.method for post in candidates("change")} == {"change"}
 
 
 def test_best_setting_of_each_label_is_written(tiny_recipe, trained_bundle, monkeypatch, capsys):
@@ -56,7 +72,7 @@ def test_best_setting_of_each_label_is_written(tiny_recipe, trained_bundle, monk
 
     monkeypatch.setattr("streamsed.detector.Detector.posteriors", posteriors)
     monkeypatch.setattr(
-        "training.tune.candidates", lambda: iter([ClassPost(0.5), ClassPost(0.3), ClassPost(0.7)])
+        "training.tune.candidates", lambda method: [ClassPost(0.5), ClassPost(0.3), ClassPost(0.7)]
     )
     post = tune(tiny_recipe, trained_bundle.path)
     written = tiny_recipe.folder / POST_FILE
