@@ -12,13 +12,15 @@ from streamsed.config import require
 from streamsed.errors import StreamsedError
 from training.recipe import load_recipe
 
+STEPS = ("train", "calibrate", "tune", "evaluate", "export", "repeat", "plot")
+
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training", description="Train, calibrate, tune, evaluate and export a recipe."
     )
-    parser.add_argument("step", choices=("train", "calibrate", "tune", "evaluate", "export", "repeat"))
-    parser.add_argument("--recipe", required=True, help="folder name below training/recipes")
+    parser.add_argument("step", choices=STEPS)
+    parser.add_argument("--recipe", help="folder name below training/recipes; plot needs --run alone")
     parser.add_argument("--run", type=Path, help="folder of checkpoints and logs (default: runs/<recipe>)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override a setting"
@@ -27,7 +29,10 @@ def main(argv: list[str] | None = None) -> int:
         "--no-resume", action="store_true", help="train: begin anew although a checkpoint is there"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, help="export: folder of the bundle (default: <run>/bundle)"
+        "-o",
+        "--output",
+        type=Path,
+        help="folder of the bundle (default: <run>/bundle); plot: the picture (default: <run>/training.png)",
     )
     parser.add_argument(
         "--seeds",
@@ -39,7 +44,14 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--force", action="store_true", help="export: replace a bundle that is there")
     arguments = parser.parse_args(argv)
+    if arguments.recipe is None and (arguments.step != "plot" or arguments.run is None):
+        parser.error("--recipe is needed" + (", or --run" if arguments.step == "plot" else ""))
     try:
+        if arguments.step == "plot":
+            from training.plot import plot
+
+            print(plot(arguments.run or Path("runs") / arguments.recipe, arguments.output))
+            return 0
         skip_bad = ["data.skip_bad=true"] if arguments.skip_bad else []
         recipe = load_recipe(arguments.recipe, [*arguments.set, *skip_bad])
         run = arguments.run or Path("runs") / arguments.recipe

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from training.augment import augment
+from training.checkpoint import sign
 from training.eow.loss import EowSoftmax
 from training.losses import frame_loss
 from training.nets.registry import build, has_confidence, set_statistics, time_stride
@@ -80,7 +81,12 @@ class SoundEventModule(lightning.LightningModule):
         self.log("train/occurrence_loss", loss, on_step=False, on_epoch=True)
         return self.recipe.eow.task_weight * loss
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Called by Lightning."""
+        sign(checkpoint, self.recipe)
+
     def on_train_epoch_end(self) -> None:
+        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         if self.eow is None:
             return
         report = self.eow.report()

@@ -184,6 +184,8 @@ class TrainSettings:
         CPU threads of torch.
     warm_start : str
         Checkpoint whose averaged weights the training begins with; empty: from scratch.
+    logger : {"csv", "tensorboard", "both"}
+        Where the curves go: ``<run>/log/metrics.csv``, which ``plot`` draws, or event files in ``<run>/tensorboard``.
     """
 
     epochs: int = 20
@@ -204,6 +206,7 @@ class TrainSettings:
     seed: int = 0
     threads: int = 2
     warm_start: str = ""
+    logger: Literal["csv", "tensorboard", "both"] = "csv"
 
     def __post_init__(self) -> None:
         """Check what the trainer would find out late."""
@@ -217,6 +220,8 @@ class TrainSettings:
         require(whole, "cycles", f"a divisor of epochs={self.epochs}", self.cycles)
         require(self.patience >= 0, "patience", "0 or more epochs", self.patience)
         require(self.keep in ("last", "best"), "keep", "last or best", self.keep)
+        known = self.logger in ("csv", "tensorboard", "both")
+        require(known, "logger", "csv, tensorboard or both", self.logger)
         require(0 <= self.ema_decay < 1, "ema_decay", "in [0, 1)", self.ema_decay)
 
     def warm_up(self, total_steps: int) -> int:

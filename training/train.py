@@ -11,13 +11,14 @@ from pathlib import Path
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
-from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from streamsed.config import require
+from training.checkpoint import WHAT_IS_HEARD, check_shapes, read_weights
 from training.ensemble import LAST
 from training.features import Split, prepare
+from training.logs import make_loggers
+from training.memory import named_out_of_memory
 from training.module import SoundEventModule
 from training.recipe import Recipe, TrainSettings
 from training.schedule import Schedule
@@ -51,14 +52,26 @@ def train(recipe: Recipe, run: Path, resume: bool = True) -> Path:
     recipe : Recipe
     run : Path
         Folder for checkpoints and logs. With ``resume`` a checkpoint found there is continued.
+
+    Raises
+    ------
+    ConfigError
+        If that checkpoint is of another recipe.
+    StreamsedError
+        If the memory of the machine does not suffice.
     """
     torch.set_num_threads(recipe.train.threads)
     lightning.seed_everything(recipe.train.seed, workers=True, verbose=False)
     run.mkdir(parents=True, exist_ok=True)
+    last = run / LAST
+    resumes = resume and last.exists()
+    weights = read_weights(last, recipe) if resumes else None
     training = prepare(recipe, Split.TRAIN)
     validation = prepare(recipe, Split.VALIDATION) if recipe.data.validates else None
     mean, std = training.statistics()
     module = SoundEventModule(recipe, mean, std)
+    if weights is not None:
+        check_shapes(last, weights, module.state_dict())
     if recipe.train.warm_start:
         start_from(module, Path(recipe.train.warm_start))
     _write_provenance(recipe, run)
@@ -68,7 +81,7 @@ def train(recipe: Recipe, run: Path, resume: bool = True) -> Path:
         devices="auto",
         precision=recipe.train.precision,  # type: ignore[arg-type]
         gradient_clip_val=recipe.train.clip_norm,
-        logger=CSVLogger(run, name="", version="log"),
+        logger=make_loggers(recipe.train.logger, run, resumes),
         callbacks=_callbacks(recipe, run),
         log_every_n_steps=20,
         enable_model_summary=False,
@@ -83,9 +96,13 @@ def train(recipe: Recipe, run: Path, resume: bool = True) -> Path:
         for features in (training, validation)
         if features is not None
     ]
-    last = run / LAST
-    checkpoint = str(last) if resume and last.exists() else None
-    trainer.fit(module, loaders[0], loaders[1] if validation is not None else None, ckpt_path=checkpoint)
+    with named_out_of_memory(recipe.train.batch_size, last):
+        trainer.fit(
+            module,
+            loaders[0],
+            loaders[1] if validation is not None else None,
+            ckpt_path=str(last) if resumes else None,
+        )
     return last
 
 
@@ -154,16 +171,29 @@ def _callbacks(recipe: Recipe, run: Path) -> list[Callback]:
     if Schedule(settings.schedule) is Schedule.CYCLIC_COSINE:
         callbacks.append(Snapshots(run, settings.epochs // settings.cycles))
     checkpoint = ModelCheckpoint(
-        run, filename="epoch{epoch:03d}", save_last=True, auto_insert_metric_name=False
+        run,
+        filename="epoch{epoch:03d}",
+        save_last=True,
+        auto_insert_metric_name=False,
+        # A training that begins anew replaces last.ckpt instead of calling its own last-v1.ckpt.
+        enable_version_counter=False,
     )
     return [*callbacks, checkpoint]
 
 
 def load_trained(recipe: Recipe, run: Path, checkpoint: str = LAST) -> SoundEventModule:
-    """Return the module of ``run`` with the averaged weights of one of its checkpoints, in evaluation mode."""
+    """Return the module of ``run`` with the averaged weights of one of its checkpoints, in evaluation mode.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such checkpoint, or it is of another recipe.
+    """
     n_mels = recipe.front_end.n_mels
     module = SoundEventModule(recipe, torch.zeros(n_mels), torch.ones(n_mels))
-    module.load_state_dict(_weights(run / checkpoint))
+    weights = read_weights(run / checkpoint, recipe)
+    check_shapes(run / checkpoint, weights, module.state_dict())
+    module.load_state_dict(weights)
     return module.eval()
 
 
@@ -179,7 +209,7 @@ def start_from(module: SoundEventModule, checkpoint: Path) -> None:
     ConfigError
         If the checkpoint is of another network.
     """
-    state = _weights(checkpoint)
+    state = read_weights(checkpoint, module.recipe, WHAT_IS_HEARD)
     own = module.state_dict()
     # Chains and what they know of the features belong to one training.
     state = {name: value for name, value in state.items() if not name.startswith("eow.")}
@@ -190,12 +220,6 @@ def start_from(module: SoundEventModule, checkpoint: Path) -> None:
         fits, "warm_start", "a checkpoint of the same network", f"{checkpoint} ({[*absent, *foreign][:3]})"
     )
     module.load_state_dict(state, strict=False)
-
-
-def _weights(checkpoint: Path) -> dict[str, Tensor]:
-    require(checkpoint.exists(), "checkpoint", "a file", str(checkpoint))
-    state: dict[str, Tensor] = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    return state
 
 
 def _write_provenance(recipe: Recipe, run: Path) -> None:
