@@ -121,7 +121,39 @@ TEST(EventDecoder, AllocatesNothingAfterConstruction) {
   EXPECT_EQ(allocation_count(), before);
 }
 
+TEST(EventDecoder, SegmentsAreAnnouncedAndFinalAStepLater) {
+  DecoderSettings settings = one_class(0.5F, 0.5F, 0, 0);
+  settings.changes = {{0, 2, 0.2, 1.5}};
+  EventDecoder decoder(settings);
+  const std::vector<Decision> decisions = feed(decoder, {0.0F, 0.0F, 0.9F, 0.9F, 0.4F, 0.9F, 0.0F, 0.0F, 0.0F, 0.0F});
+  ASSERT_EQ(decisions.size(), 2U);
+  EXPECT_EQ(decisions[0].kind, DecisionKind::onset);
+  EXPECT_EQ(decisions[0].decided, 2);
+  EXPECT_EQ(decisions[1].onset, 2);
+  EXPECT_EQ(decisions[1].offset, 6);
+  EXPECT_LE(decisions[1].decided, 6 + 2 * 2 - 1);
+  EXPECT_NEAR(decisions[1].confidence, 3.1 / 4, 1e-6);
+}
+
+TEST(EventDecoder, SegmentsAllocateNothingAfterConstruction) {
+  DecoderSettings settings{{0.5F, 0.5F}, {0.5F, 0.5F}, {0, 2}, {0, 1}};
+  settings.changes = {{1, 2, 0.2, 1.5}};
+  EventDecoder decoder(settings);
+  const std::vector<float> rows{0.9F, 0.1F, 0.1F, 0.9F, 0.9F, 0.9F, 0.1F, 0.1F};
+  const std::int64_t before = allocation_count();
+  for (int i = 0; i < 200; ++i) {
+    decoder.process(rows.data(), 4);
+    if (i % 7 == 0) decoder.gap(i % 3);
+  }
+  decoder.flush();
+  decoder.reset();
+  EXPECT_EQ(allocation_count(), before);
+}
+
 TEST(EventDecoder, RejectsBadSettings) {
+  DecoderSettings settings = one_class(0.5F, 0.5F, 0, 0);
+  settings.changes = {{1, 2, 0.2, 1.5}};
+  EXPECT_THROW(EventDecoder{settings}, ConfigError);
   EXPECT_THROW(EventDecoder(DecoderSettings{}), ConfigError);
   EXPECT_THROW(EventDecoder(one_class(0.0F, 0.0F, 0, 0)), ConfigError);
   EXPECT_THROW(EventDecoder(one_class(0.5F, 0.6F, 0, 0)), ConfigError);
