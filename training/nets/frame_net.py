@@ -125,7 +125,9 @@ def shipped_outputs(
     outputs: HeadOutputs, weighting: ConfidenceConfig | None, temperature: float
 ) -> tuple[Tensor, ...]:
     """Return posteriors (B, T', K) and, with a weighting, the confidence (B, T') of eq. (4)."""
-    posteriors = torch.sigmoid(outputs.logits / temperature)
+    # Every operator costs a stream more than its arithmetic.
+    logits = outputs.logits if temperature == 1 else outputs.logits / temperature
+    posteriors = torch.sigmoid(logits)
     if weighting is None:
         return (posteriors,)
     return (posteriors, confidence(outputs.sod_logits, weighting, posteriors))
