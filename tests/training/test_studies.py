@@ -17,11 +17,12 @@ pytest.importorskip("lightning", reason="the recipes need the train extra")
 
 import torch
 
+from training.losses import LossConfig
 from training.recipe import load_recipe
 from training.studies import duration_robust, open_environment
 from training.studies.command import Study, main
 from training.studies.material import Material, activity, material
-from training.studies.members import Outputs, listen, member_outputs
+from training.studies.members import Outputs, Start, listen, member_outputs
 from training.studies.open_environment import VARIANTS, Ensemble, variant_of
 from training.studies.report import markdown, with_interval, with_std
 from training.studies.scoring import (
@@ -181,8 +182,8 @@ def test_risk_falls_with_a_confidence_that_knows_the_errors():
     posteriors = np.zeros((4, 30, 2), np.float32)
     posteriors[:, :10] = 0.9
     sure = np.where(np.arange(30) < 10, 0.1, 0.9)[None].repeat(4, axis=0)
-    knowing = open_environment.frame_columns(posteriors, sure, targets, LABELS, 5)
-    misled = open_environment.frame_columns(posteriors, 1 - sure, targets, LABELS, 5)
+    knowing = open_environment.frame_columns(posteriors, sure, targets, 5)
+    misled = open_environment.frame_columns(posteriors, 1 - sure, targets, 5)
     assert knowing["aurc"]["interval"].value < misled["aurc"]["interval"].value
     # A third of the frames is 0.9 too sure.
     assert knowing["ece"]["interval"].value == pytest.approx(0.9 * 4 / 10)
@@ -203,9 +204,11 @@ def test_material_has_interference_apart_and_is_mixed_once(short, monkeypatch):
 
 def test_a_member_is_trained_once_and_heard_on_time(short, tmp_path):
     scenes = {"here": material(short, "here"), "there": material(short, "there")}
-    outputs = member_outputs(short, tmp_path, "bce", 3, scenes)
-    (folder,) = tmp_path.iterdir()
+    start = Start(dataclasses.replace(short, loss=LossConfig(kind="focal", gamma=2.0)), epochs=1)
+    outputs = member_outputs(short, tmp_path, "bce", 3, scenes, start)
+    begun, folder = sorted(tmp_path.iterdir(), key=lambda path: path.name, reverse=True)
     assert folder.name.startswith("bce-seed3-")
+    assert begun.name.startswith("start-seed3-")
     module = load_trained(dataclasses.replace(short, train=dataclasses.replace(short.train, seed=3)), folder)
     log_mels = torch.from_numpy(scenes["here"].log_mels.astype(np.float32))
     with torch.inference_mode():
@@ -215,8 +218,9 @@ def test_a_member_is_trained_once_and_heard_on_time(short, tmp_path):
     assert heard.shape == logits.shape
     np.testing.assert_allclose(heard[:, :-2], logits[:, 2:], atol=1e-6)
     np.testing.assert_allclose(listen(module, scenes["here"].log_mels, batch=1).posteriors, heard, atol=1e-6)
-    (folder / "last.ckpt").unlink()
-    again = member_outputs(short, tmp_path, "bce", 3, scenes)
+    for run in (begun, folder):
+        (run / "last.ckpt").unlink()
+    again = member_outputs(short, tmp_path, "bce", 3, scenes, start)
     np.testing.assert_array_equal(again["there"].posteriors, outputs["there"].posteriors)
 
 
@@ -244,19 +248,20 @@ def test_the_losses_are_those_of_the_paper():
 
 
 def test_one_command_writes_tables_and_numbers(tmp_path, capsys):
-    def run(recipe, folder, seeds, resamples):
-        return {"seeds": list(seeds), "labels": len(recipe.labels), "resamples": resamples}, "| a |\n"
+    def run(recipe, folder, options):
+        return {"options": options, "labels": len(recipe.labels)}, "| a |\n"
 
-    study = Study("duration_robust_scenes", (0, 1), run)
+    study = Study("duration_robust_scenes", (0, 1), 3, run)
     assert main(study, ["--run", str(tmp_path / "run"), "--resamples", "7"]) == 0
     assert json.loads((tmp_path / "run" / "results.json").read_text()) == {
-        "seeds": [0, 1],
+        "options": {"seeds": [0, 1], "start_epochs": 3, "resamples": 7},
         "labels": 11,
-        "resamples": 7,
     }
     assert (tmp_path / "run" / "tables.md").read_text() == "| a |\n"
     assert main(study, ["--seeds", "1,1"]) == 2
     assert "--seeds: expected different numbers" in capsys.readouterr().err
+    assert main(study, ["--start-epochs", "0"]) == 2
+    assert "--start-epochs: expected at least 1" in capsys.readouterr().err
 
 
 def test_the_recipes_of_the_studies_say_what_is_never_heard():

@@ -17,6 +17,15 @@ from training.recipe import Recipe, load_recipe
 
 
 @dataclass(frozen=True)
+class Options:
+    """What the command line says: seeds, epochs that the members of a seed have in common, bootstrap resamples."""
+
+    seeds: tuple[int, ...]
+    start_epochs: int
+    resamples: int = 1000
+
+
+@dataclass(frozen=True)
 class Study:
     """What is compared.
 
@@ -26,13 +35,16 @@ class Study:
         Whose settings all members have in common.
     seeds : tuple of int
         Of the members, unless the command line says others.
+    start_epochs : int
+        Of the training that the members of a seed have in common, likewise.
     run : callable
-        (recipe, run, seeds, resamples) -> (results for JSON, tables in Markdown).
+        (recipe, run, options) -> (results for JSON, tables in Markdown).
     """
 
     recipe: str
     seeds: tuple[int, ...]
-    run: Callable[[Recipe, Path, Sequence[int], int], tuple[dict[str, Any], str]]
+    start_epochs: int
+    run: Callable[[Recipe, Path, Options], tuple[dict[str, Any], str]]
 
 
 def main(study: Study, argv: Sequence[str] | None = None) -> int:
@@ -49,6 +61,12 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seeds", default=",".join(map(str, study.seeds)), help="of the members (%(default)s)"
     )
+    parser.add_argument(
+        "--start-epochs",
+        type=int,
+        default=study.start_epochs,
+        help="of what all members of a seed begin with (%(default)s)",
+    )
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (%(default)s)")
     arguments = parser.parse_args(argv)
     try:
@@ -56,7 +74,9 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         usable = all(text.strip().isdecimal() for text in texts) and len(set(texts)) == len(texts)
         require(usable, "--seeds", "different numbers with commas between", arguments.seeds)
         recipe = load_recipe(study.recipe, arguments.set)
-        results, tables = study.run(recipe, arguments.run, [int(text) for text in texts], arguments.resamples)
+        require(arguments.start_epochs >= 1, "--start-epochs", "at least 1", arguments.start_epochs)
+        options = Options(tuple(int(text) for text in texts), arguments.start_epochs, arguments.resamples)
+        results, tables = study.run(recipe, arguments.run, options)
         arguments.run.mkdir(parents=True, exist_ok=True)
         text = json.dumps(results, indent=1, default=dataclasses.asdict)
         (arguments.run / "results.json").write_text(text + "\n")

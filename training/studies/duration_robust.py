@@ -19,9 +19,9 @@ from streamsed.metrics import Report, segment_counts
 from training.features import clock_of
 from training.losses import LossConfig
 from training.recipe import Recipe
-from training.studies.command import Study, main
+from training.studies.command import Options, Study, main
 from training.studies.material import Material, material
-from training.studies.members import member_outputs
+from training.studies.members import Start, member_outputs
 from training.studies.report import markdown, with_std
 from training.studies.scoring import Event, events_of, mean_std
 
@@ -38,14 +38,18 @@ def losses(constant: float) -> dict[str, LossConfig]:
     }
 
 
-def run_study(recipe: Recipe, run: Path, seeds: Sequence[int], resamples: int) -> tuple[dict[str, Any], str]:
-    """Train, score and return the results and their tables; the spread is that of the seeds (``resamples`` unused)."""
+def run_study(recipe: Recipe, run: Path, options: Options) -> tuple[dict[str, Any], str]:
+    """Train, score and return the results and their tables; the spread is that of the seeds, nothing is resampled."""
     test = {"test": material(recipe)}
     compared = losses(recipe.loss.constant)
+    seeds, start = (
+        options.seeds,
+        Start(dataclasses.replace(recipe, loss=compared["BCE"]), options.start_epochs),
+    )
     # Seed by seed: what an interruption leaves is a study of fewer seeds.
     found = {
         (seed, name): member_outputs(
-            dataclasses.replace(recipe, loss=loss), run, _folder_name(loss), seed, test
+            dataclasses.replace(recipe, loss=loss), run, _folder_name(loss), seed, test, start
         )["test"]
         for seed in seeds
         for name, loss in compared.items()
@@ -55,7 +59,7 @@ def run_study(recipe: Recipe, run: Path, seeds: Sequence[int], resamples: int) -
     for name in compared:
         estimated = [events_of(found[seed, name].posteriors, recipe.labels, clock) for seed in seeds]
         rows[name] = score(test["test"], estimated, recipe.labels, clock)
-    results = {"durations": durations(test["test"], recipe.labels), "rows": rows, "seeds": list(seeds)}
+    results = {"durations": durations(test["test"], recipe.labels), "rows": rows, "options": options}
     plot(results, recipe.labels, run / "f1_by_duration.png")
     return results, tables(results, recipe.labels)
 
@@ -171,4 +175,4 @@ def plot(results: Mapping[str, Any], labels: Sequence[str], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Study("duration_robust_scenes", (0, 1, 2), run_study)))
+    sys.exit(main(Study("duration_robust_scenes", (0, 1, 2), 8, run_study)))

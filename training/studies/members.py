@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from training.module import SoundEventModule
 from training.nets.registry import time_stride
 from training.recipe import Recipe
 from training.studies.material import Material, digest
-from training.train import load_trained, train
+from training.train import LAST, load_trained, train
 
 Floats = npt.NDArray[np.float32]
 
@@ -36,27 +37,39 @@ class Outputs:
     sod_logits: Floats | None
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where all members of one seed begin: a training of its own, so that what is compared needs few epochs more.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The network as it is trained without what is compared.
+    epochs : int
+    """
+
+    recipe: Recipe
+    epochs: int
+
+
 def member_outputs(
-    recipe: Recipe, run: Path, name: str, seed: int, scenes: Mapping[str, Material]
+    recipe: Recipe, run: Path, name: str, seed: int, scenes: Mapping[str, Material], start: Start
 ) -> dict[str, Outputs]:
     """Train a member unless it is there, and return what it says of the scenes of each condition.
 
     The folder below ``run`` is named after all settings: with others another member is trained. An interrupted
     training goes on.
     """
-    recipe = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, seed=seed))
-    # Where the clips lie and who mixes them changes nothing.
-    where = {"root": "", "cache": "", "workers": 1}
-    same_anywhere = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **where))
-    folder = run / f"{name}-seed{seed}-{digest(same_anywhere)}"
+    folder = _folder(recipe, run, name, seed, [_settings(start.recipe), start.epochs])
     found = {}
     module = None
     for condition, item in scenes.items():
         path = folder / f"{condition}-{digest([item.events, item.interference])}.npz"
         if not path.exists():
             if module is None:
-                train(recipe, folder)
-                module = load_trained(recipe, folder)
+                settings = _seeded(recipe, seed, warm_start=str(_started(start, run, seed)))
+                train(settings, folder)
+                module = load_trained(settings, folder)
             outputs = listen(module, item.log_mels)
             arrays = {"posteriors": outputs.posteriors}
             if outputs.sod_logits is not None:
@@ -67,6 +80,30 @@ def member_outputs(
         with np.load(path) as arrays:
             found[condition] = Outputs(arrays["posteriors"], arrays.get("sod_logits"))
     return found
+
+
+def _started(start: Start, run: Path, seed: int) -> Path:
+    """Train what the members of a seed begin with, unless it is there, and return its checkpoint."""
+    folder = _folder(start.recipe, run, "start", seed, start.epochs)
+    finished = folder / "finished"
+    if not finished.exists():
+        train(_seeded(start.recipe, seed, epochs=start.epochs), folder)
+        finished.touch()
+    return folder / LAST
+
+
+def _folder(recipe: Recipe, run: Path, name: str, seed: int, more: Any) -> Path:
+    return run / f"{name}-seed{seed}-{digest([_settings(recipe), more])}"
+
+
+def _settings(recipe: Recipe) -> Recipe:
+    """What a training depends on: not where the clips lie or who mixes them."""
+    where = {"root": "", "cache": "", "workers": 1}
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **where))
+
+
+def _seeded(recipe: Recipe, seed: int, **more: Any) -> Recipe:
+    return dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, seed=seed, **more))
 
 
 @torch.inference_mode()

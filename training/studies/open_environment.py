@@ -19,7 +19,7 @@ import torch
 
 from streamsed.metrics import (
     bootstrap_interval,
-    class_calibration,
+    calibration,
     event_counts,
     novelty,
     risk_coverage,
@@ -30,9 +30,9 @@ from training.eow.confidence import confidence
 from training.features import clock_of
 from training.recipe import Recipe
 from training.scenes import conditions
-from training.studies.command import Study, main
+from training.studies.command import Options, Study, main
 from training.studies.material import Material, activity, material
-from training.studies.members import Outputs, member_outputs
+from training.studies.members import Outputs, Start, member_outputs
 from training.studies.report import markdown, with_interval, with_std
 from training.studies.scoring import (
     Average,
@@ -111,13 +111,15 @@ class Ensemble:
         return fuse(members, weights).reshape(n_scenes, n_frames, n_classes)
 
 
-def run_study(recipe: Recipe, run: Path, seeds: Sequence[int], resamples: int) -> tuple[dict[str, Any], str]:
+def run_study(recipe: Recipe, run: Path, options: Options) -> tuple[dict[str, Any], str]:
     """Train, score and return the results and their tables."""
     known = conditions(recipe)
     scenes = {name: material(recipe, name) for name in known}
+    seeds, resamples = options.seeds, options.resamples
+    start = Start(variant_of(recipe, VARIANTS["crnn"]), options.start_epochs)
     # Seed by seed: what an interruption leaves is a study of fewer members.
     found = {
-        (seed, name): member_outputs(variant_of(recipe, variant), run, name, seed, scenes)
+        (seed, name): member_outputs(variant_of(recipe, variant), run, name, seed, scenes, start)
         for seed in seeds
         for name, variant in VARIANTS.items()
     }
@@ -133,10 +135,8 @@ def run_study(recipe: Recipe, run: Path, seeds: Sequence[int], resamples: int) -
         "out-of-domain": [name for name, item in known.items() if not item.in_domain],
     }
     results: dict[str, Any] = {
-        "seeds": list(seeds),
-        "members": len(seeds),
+        "options": options,
         "scenes": {name: len(item.events) for name, item in scenes.items()},
-        "resamples": resamples,
         "rows": {},
         "differences": {},
     }
@@ -208,13 +208,13 @@ def score(
         members = [counts_of(posteriors, recipe, scenes) for posteriors in item.posteriors]
         rows[f"{variant.name}, single"] = {
             **f1_columns(members, resamples),
-            **single_calibration(item.posteriors, targets, recipe.labels),
+            **single_calibration(item.posteriors, targets),
         }
         averaged = item.fused(calibrated=False)
         counted = counts_of(averaged, recipe, scenes)
         rows[f"{variant.name}, averaged"] = {
             **f1_columns([counted], resamples),
-            **frame_columns(averaged, mean_confidence(item), targets, recipe.labels, resamples),
+            **frame_columns(averaged, mean_confidence(item), targets, resamples),
         }
         if item.confidences is None:
             continue
@@ -222,7 +222,7 @@ def score(
         weighted = counts_of(calibrated, recipe, scenes)
         rows[f"{variant.name}, calibrated"] = {
             **f1_columns([weighted], resamples),
-            **frame_columns(calibrated, mean_confidence(item), targets, recipe.labels, resamples),
+            **frame_columns(calibrated, mean_confidence(item), targets, resamples),
         }
         differences[variant.name] = {
             f"{way} {average}": f1_difference(weighted[way], counted[way], function, resamples)
@@ -254,14 +254,10 @@ def mean_confidence(item: Ensemble) -> Floats:
     return 1.0 + (p * np.log2(p) + (1 - p) * np.log2(1 - p)).mean(axis=-1)
 
 
-def single_calibration(
-    posteriors: Floats, targets: npt.NDArray[np.bool_], labels: Sequence[str]
-) -> dict[str, Any]:
+def single_calibration(posteriors: Floats, targets: npt.NDArray[np.bool_]) -> dict[str, Any]:
     """Mean and deviation over members of the calibration of frame posteriors."""
-    outcomes = _flat(targets[:, ::_FRAME_STEP])
-    found = [
-        class_calibration(_flat(member[:, ::_FRAME_STEP]), outcomes, labels).pooled for member in posteriors
-    ]
+    outcomes = targets[:, ::_FRAME_STEP]
+    found = [calibration(member[:, ::_FRAME_STEP], outcomes) for member in posteriors]
     return {
         "ece": {"mean_std": mean_std([item.expected_error for item in found])},
         "brier": {"mean_std": mean_std([item.brier for item in found])},
@@ -272,7 +268,6 @@ def frame_columns(
     posteriors: Floats,
     sureness: Floats,
     targets: npt.NDArray[np.bool_],
-    labels: Sequence[str],
     resamples: int,
 ) -> dict[str, Any]:
     """Calibration of fused posteriors, and risk (a frame with any label wrong) against coverage by confidence."""
@@ -280,7 +275,7 @@ def frame_columns(
     wrong = ((posteriors >= 0.5) != targets).any(axis=-1).astype(np.float64)
 
     def pooled(scenes: list[int]) -> Any:
-        return class_calibration(_flat(posteriors[scenes]), _flat(targets[scenes]), labels).pooled
+        return calibration(posteriors[scenes], targets[scenes])
 
     def area(scenes: list[int]) -> float:
         return risk_coverage(sureness[scenes].ravel(), wrong[scenes].ravel()).aurc
@@ -426,9 +421,5 @@ def _frame_cell(item: Mapping[str, Any] | None) -> str:
     return with_interval(item["interval"]) if "interval" in item else with_std(item["mean_std"], digits=3)
 
 
-def _flat(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return array.reshape(-1, array.shape[-1])
-
-
 if __name__ == "__main__":
-    sys.exit(main(Study("open_environment_scenes", (0, 1, 2, 3, 4), run_study)))
+    sys.exit(main(Study("open_environment_scenes", (0, 1, 2, 3, 4), 6, run_study)))
