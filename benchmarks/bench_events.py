@@ -19,7 +19,7 @@ from streamsed.config import ClassPost, PostConfig
 from streamsed.detector import Detector, load
 from streamsed.metrics import FrameScores, psds
 from streamsed.postprocess import EventDecoder, median_filter
-from training.recipe import load_recipe
+from training.recipe import TuneSettings, load_recipe
 from training.scenes import scene_maker, scene_samples
 from training.tune import Events, candidates, choose, f1_of
 
@@ -74,7 +74,10 @@ def main() -> None:
     columns = np.arange(len(detector.labels))
     for method in ("hysteresis", "change", "both"):
         tried = [i for i, post in enumerate(settings) if method in ("both", post.method)]
-        found = [f1[1 - i][tried][choose(f1[i][tried].mean(axis=2)), columns] for i in (0, 1)]
+        found = [
+            f1[1 - i][tried][choose(f1[i][tried].mean(axis=2), TuneSettings().shared_weight), columns]
+            for i in (0, 1)
+        ]
         segment, event = np.mean(found, axis=(0, 1))
         print(f"| {method} | {len(tried)} | {segment:.3f} | {event:.3f} |", flush=True)
     print(f"\n{1e3 * seconds / len(settings) / len(posteriors):.2f} ms for a setting and a scene")

@@ -243,14 +243,19 @@ class TuneSettings:
     ----------
     method : {"hysteresis", "change", "both"}
         See :class:`streamsed.config.ClassPost`; "both" keeps what is better, label by label.
+    shared_weight : float
+        In [0, 1]: how much the mean score over all labels says about each. A label with a handful of validation clips
+        is told more by what a setting does for all; with 1 they share one setting.
     """
 
     method: Literal["hysteresis", "change", "both"] = "hysteresis"
+    shared_weight: float = 0.3
 
     def __post_init__(self) -> None:
-        """Check the name."""
+        """Check every field."""
         known = self.method in ("hysteresis", "change", "both")
         require(known, "method", "hysteresis, change or both", self.method)
+        require(0 <= self.shared_weight <= 1, "shared_weight", "in [0, 1]", self.shared_weight)
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,6 @@ MERGE_ABSOLUTE = (0.1, 0.05, 0.2)
 MERGE_RELATIVE = (3.0, 2.0, 5.0)
 # What segments do over lost audio, as the scenes have none.
 MAX_LOSS = 0.1
-# A label has a handful of validation clips: what a setting does for all labels says something about it, too.
-SHARED_WEIGHT = 0.3
 
 
 def candidates(method: str = "hysteresis") -> list[ClassPost]:
@@ -88,15 +86,17 @@ def f1_of(
     return np.nan_to_num(scores)
 
 
-def choose(scores: npt.NDArray[np.float64]) -> list[int]:
+def choose(scores: npt.NDArray[np.float64], shared_weight: float) -> list[int]:
     """Return the number of the best setting of every label.
 
     Parameters
     ----------
     scores : ndarray, shape (settings, K)
-        Best is the highest mixture of the label's own score and, with ``SHARED_WEIGHT``, the mean over all labels.
+        Best is the highest mixture of the label's own score and the mean over all labels.
+    shared_weight : float
+        Of the latter, in [0, 1].
     """
-    mixed = (1.0 - SHARED_WEIGHT) * scores + SHARED_WEIGHT * scores.mean(axis=1, keepdims=True)
+    mixed = (1.0 - shared_weight) * scores + shared_weight * scores.mean(axis=1, keepdims=True)
     return [int(number) for number in mixed.argmax(axis=0)]
 
 
@@ -104,7 +104,7 @@ def tune(recipe: Recipe, bundle: Path) -> PostConfig:
     """Write the best setting of every label to the recipe's ``post_processing.json``.
 
     The score of a label is the mean of its segment F1 (1 s) and event F1 (200 ms, 20 %) on the validation scenes; see
-    :func:`choose`. ``[tune] method`` of the recipe says which settings are tried.
+    :func:`choose`. ``[tune]`` of the recipe says which settings are tried, and how much labels share.
     """
     detector = load(bundle)
     source = scene_source(recipe, "validation")
@@ -120,7 +120,9 @@ def tune(recipe: Recipe, bundle: Path) -> PostConfig:
     settings = candidates(recipe.tune.method)
     scores = f1_of(detector, settings, posteriors, reference, durations).mean(axis=2)
     best = {}
-    for k, (label, chosen) in enumerate(zip(recipe.labels, choose(scores), strict=True)):
+    for k, (label, chosen) in enumerate(
+        zip(recipe.labels, choose(scores, recipe.tune.shared_weight), strict=True)
+    ):
         best[label] = settings[chosen]
         print(f"{label:16} {scores[chosen, k]:.3f} {settings[chosen]}")
     post = PostConfig(ClassPost(0.5, 0.3, 0.14, 0.06, 0.1), best)

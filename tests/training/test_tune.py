@@ -42,11 +42,15 @@ def test_the_recipe_says_which_methods_are_tried():
     assert load_recipe("everyday", ["tune.method=change"]).tune.method == "change"
     with pytest.raises(ConfigError, match=r"tune\.method: expected one of .*, got 'sebb'"):
         load_recipe("everyday", ["tune.method=sebb"])
+    with pytest.raises(ConfigError, match=r"shared_weight: expected in \[0, 1\], got 1\.5"):
+        load_recipe("everyday", ["tune.shared_weight=1.5"])
 
 
 def test_best_is_the_own_score_first_and_that_of_all_labels_next():
     scores = np.array([[0.9, 0.2], [0.8, 0.8], [0.1, 0.8]])
-    assert choose(scores) == [1, 1]
+    assert choose(scores, 0.0) == [0, 1]
+    assert choose(scores, 0.3) == [1, 1]
+    assert choose(np.array([[0.9, 0.2], [0.5, 0.5], [0.4, 0.9]]), 1.0) == [2, 2]
 
 
 def test_every_candidate_is_valid_and_there_once():
