@@ -155,14 +155,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("runs/accuracy_latency.json"))
     arguments = parser.parse_args(argv)
     try:
+        detectors = {}
+        for item in arguments.bundles:
+            name, separator, path = item.partition("=")
+            require(bool(separator and name and path), "bundles", "NAME=BUNDLE", item)
+            detectors[name] = load(path)
         recipe = load_recipe(arguments.recipe, arguments.set)
         source = scene_source(recipe, "test")
         scenes = [source.make(index) for index in range(len(source))]
         rows = {}
-        for item in arguments.bundles:
-            name, separator, path = item.partition("=")
-            require(bool(separator and name and path), "bundles", "NAME=BUNDLE", item)
-            detector = load(path)
+        for name, detector in detectors.items():
             # Scores of whole recordings are the same whatever the profile of a stream.
             rows[name] = [
                 measure(detector, scenes, profile, with_psds=profile == arguments.profiles[-1])
