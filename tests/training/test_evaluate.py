@@ -67,6 +67,9 @@ def test_metrics_are_kept(evaluated):
     assert "folds [4]" in metrics["data"]
     assert set(metrics["segment_f1_micro_by_gain_db"]) == {"0", "-10", "-20", "-30"}
     assert metrics["segment_f1_micro_by_gain_db"]["0"] == metrics["segment_f1_micro"]
+    assert set(metrics["segment_f1_by_length"]) == {"1.0", "0.128", "0.064"}
+    assert metrics["segment_f1_by_length"]["1.0"]["micro"] == metrics["segment_f1_micro"]
+    assert metrics["segment_f1_by_length"]["0.064"] != metrics["segment_f1_by_length"]["1.0"]
     assert set(metrics["by_latency"]) == {"low", "balanced", "high"}
     assert metrics["by_latency"]["high"]["event_f1_micro"] == metrics["event_f1_micro"]
     assert metrics["false_alarms_per_minute"]["digital silence"] == 0
