@@ -51,8 +51,14 @@ def test_members_are_what_is_named_or_snapshots_or_the_last_checkpoint():
         EnsembleSettings(("a.ckpt", "a.ckpt"))
 
 
-def test_bundle_is_the_calibrated_fusion_of_its_members(recipe, run, tmp_path):
-    fitted = calibrate(recipe, run)
+@pytest.fixture
+def fitted(recipe, run):
+    # The folder of the recipe is that of all tests.
+    yield calibrate(recipe, run)
+    (recipe.folder / CALIBRATION_FILE).unlink()
+
+
+def test_bundle_is_the_calibrated_fusion_of_its_members(recipe, run, fitted, tmp_path):
     assert fitted.temperatures != (1.0, 1.0) and fitted.weights != (1.0, 1.0)
     bundle = export(recipe, run, tmp_path / "bundle")
     samples = golden_samples(recipe.front_end.sample_rate)

@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from streamsed.detector import load  # noqa: E402
 from streamsed.errors import BundleError, ConfigError  # noqa: E402
 from streamsed.frontend import LogMel  # noqa: E402
 from streamsed.golden import golden_samples  # noqa: E402
+from training.checkpoint import sign  # noqa: E402
+from training.ensemble import LAST  # noqa: E402
 from training.export import check_parity, export, read_post, to_onnx, to_torchscript  # noqa: E402
 from training.nets.registry import time_stride  # noqa: E402
 from training.nets.streaming_crnn import ExportedCrnn  # noqa: E402
@@ -105,7 +108,11 @@ def test_bundle_is_complete(tiny_recipe, trained_bundle):
 
 def test_look_ahead_moves_the_posteriors_and_nothing_else(tiny_recipe, trained_run, trained_bundle, tmp_path):
     later = dataclasses.replace(tiny_recipe, net=dataclasses.replace(tiny_recipe.net, look_ahead_frames=6))
-    bundle = export(later, trained_run, tmp_path / "later", metrics={})
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    checkpoint = torch.load(run / LAST, weights_only=True)
+    sign(checkpoint, later)
+    torch.save(checkpoint, run / LAST)
+    bundle = export(later, run, tmp_path / "later", metrics={})
     samples = golden_samples(tiny_recipe.front_end.sample_rate)
     found, plain = load(bundle.path).posteriors(samples), load(trained_bundle.path).posteriors(samples)
     assert bundle.look_ahead_frames == 6
