@@ -169,9 +169,9 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
     axes.set_ylabel("F1 of frames (%)")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.savefig(path, dpi=100)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Study("duration_robust_scenes", (0, 1, 2), 8, run_study)))
+    sys.exit(main(Study("duration_robust_scenes", (0, 1, 2), 24, run_study)))
