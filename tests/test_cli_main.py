@@ -138,3 +138,22 @@ def test_a_full_disk_is_an_error_for_listings_too(tiny_path):
     assert done.returncode == 1
     assert b"No space left on device" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_what_ends_a_command_is_said_although_another_thread_silences_descriptor_2():
+    code = """
+import os, sys
+import streamsed.cli as cli
+from streamsed.errors import DeviceLost
+
+def run(argv):
+    # What sounddevice does while PortAudio initialises.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    raise DeviceLost("device 'x' did not come back")
+
+cli._run = run
+cli.entry_point()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert done.stderr == "streamsed: device 'x' did not come back\n"

@@ -90,6 +90,10 @@ def _need_standard_streams() -> None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r"))
     # A name that the terminal's encoding lacks must not end the program.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    # sounddevice points descriptor 2 at nothing while PortAudio initialises, which a thread may still be at when there
+    # is a lost device to be named: what we say has a descriptor of its own.
+    encoding = sys.stderr.encoding
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=encoding, errors="backslashreplace")
 
 
 def _version() -> str:
