@@ -18,10 +18,12 @@ import soundfile
 from tiny_models import scene, tone
 
 import streamsed
+from streamsed._core import RingBuffer
 from streamsed.errors import ConfigError, FormatError, Overload, StateError
 from streamsed.service import Session
 from streamsed.service.delays import DelayStatistics
 from streamsed.service.dispatcher import RecordQueue
+from streamsed.service.readers import LiveReader
 from streamsed.service.snippets import SnippetWriter
 from streamsed.sources import IterableSource, PcmSource
 from streamsed.types import Event, Gap, Onset, Record, Retract, Start, Status, Summary
@@ -572,3 +574,38 @@ def test_record_queue_makes_the_producer_wait() -> None:
     assert [record.detail for record in queue] == [str(number) for number in range(10)]  # type: ignore[union-attr]
     thread.join(1.0)
     assert not thread.is_alive()
+
+
+def test_the_last_block_is_not_lost_between_an_empty_read_and_the_end():
+    source = IterableSource(iter([np.ones(160, np.float32)]), 16000)
+    source.open()
+    reader = LiveReader(source, 160, paced=False)
+    reader._thread.join()
+
+    class EndsBehindTheRead:
+        """The ring of a source whose last block and end come right after a read that timed out."""
+
+        def __init__(self) -> None:
+            self.ring = RingBuffer(1000, 1)
+
+        @property
+        def closed(self) -> bool:
+            return self.ring.closed
+
+        def read(self, *arguments: object) -> object:
+            result = self.ring.read(*arguments)
+            if not self.ring.closed:
+                self.ring.write(np.ones((160, 1), np.float32))
+                self.ring.close()
+            return result
+
+        def close(self) -> None:
+            self.ring.close()
+
+    reader._ring = EndsBehindTheRead()
+    assert reader.poll(160, 0.0) is None
+    block = reader.poll(160, 0.0)
+    assert block is not None and len(block.samples) == 160
+    with pytest.raises(EOFError):
+        reader.poll(160, 0.0)
+    reader.close()

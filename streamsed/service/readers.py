@@ -197,10 +197,12 @@ class LiveReader(_ReadingThread):
 
     def poll(self, max_frames: int, timeout_seconds: float, min_frames: int = 1) -> Block | None:
         """Return what has come, at least ``min_frames`` unless time is up; raises what the source raised."""
+        # Asked first: what comes between an empty read and the end is for the next call.
+        closed = self._ring.closed
         start, samples, missing = self._ring.read(max_frames, timeout_seconds, min_frames)
         if len(samples):
             return Block(samples, start, missing, "overload")
-        if not self._ring.closed:
+        if not closed:
             return None
         if self._error is not None:
             raise self._error

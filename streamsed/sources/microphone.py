@@ -374,11 +374,13 @@ class Microphone:
         with self._guard:
             captures = tuple(self._captures)
         capture = captures[0]
+        # Asked first: what comes between an empty read and the end is for the next call.
+        closed = capture.ring.closed
         start, samples, missing = capture.ring.read(max_frames, timeout_seconds, min_frames)
         if len(samples):
             self._pieces.append((self._raw_base + start, samples, missing))
         self._observe(captures)
-        if not len(samples) and capture.ring.closed:
+        if not len(samples) and closed:
             if len(captures) > 1:
                 with self._guard:
                     self._captures.popleft()
