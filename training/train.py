@@ -72,7 +72,7 @@ def train(recipe: Recipe, run: Path, resume: bool = True) -> Path:
     module = SoundEventModule(recipe, mean, std)
     if weights is not None:
         check_shapes(last, weights, module.state_dict())
-    if recipe.train.warm_start:
+    elif recipe.train.warm_start:
         start_from(module, Path(recipe.train.warm_start))
     _write_provenance(recipe, run)
     trainer = lightning.Trainer(

@@ -128,6 +128,13 @@ def test_warm_start_gives_a_head_that_was_not_there(tiny_recipe, recipe, trained
     old = load_trained(tiny_recipe, trained_run).net
     new = load_trained(warm, tmp_path / "run").net
     assert torch.allclose(old.gru.weight_ih_l0, new.gru.weight_ih_l0, atol=1e-6)
+    # What goes on has its own weights, and asks no more for those that it began with.
+    gone = dataclasses.replace(
+        warm, train=dataclasses.replace(warm.train, warm_start=str(tmp_path / "gone.ckpt"))
+    )
+    train(gone, tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"gone\.ckpt"):
+        train(gone, tmp_path / "anew")
     wider = dataclasses.replace(
         warm, net=dataclasses.replace(warm.net, shape={**warm.net.shape, "hidden": 20})
     )
