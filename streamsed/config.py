@@ -234,6 +234,33 @@ class ClassPost:
 
 
 @dataclass(frozen=True)
+class CyclePreparation:
+    """How a respiratory cycle, which may last any time, becomes the inputs of fixed length of a classifier.
+
+    Parameters
+    ----------
+    segment_seconds : float
+        In (0, 60]. Longer cycles give several segments, the last of which is filled as that of a shorter cycle is.
+    chunks : int
+        In [1, 16]: parts of equal length that the frames of a segment are split into; each is classified on its own.
+    padding : {"sample", "zero"}
+        What a segment is filled with: the cycle's own samples, again from its beginning as often as needed, or silence
+        (paper 004, section III-A).
+    """
+
+    segment_seconds: float = 9.0
+    chunks: int = 2
+    padding: Literal["sample", "zero"] = "sample"
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        seconds = self.segment_seconds
+        require(0.0 < seconds <= 60.0, "segment_seconds", "seconds in (0, 60]", seconds)
+        require(1 <= self.chunks <= 16, "chunks", "a number in [1, 16]", self.chunks)
+        require(self.padding in ("sample", "zero"), "padding", "sample or zero", self.padding)
+
+
+@dataclass(frozen=True)
 class FrameClock:
     """The one place where posterior frames become seconds.
 
@@ -320,3 +347,50 @@ class PostConfig:
         """Return what :func:`from_mapping` reads."""
         labels = {label: item.to_mapping() for label, item in self.labels.items()}
         return {"default": self.default.to_mapping(), "labels": labels}
+
+
+@dataclass(frozen=True)
+class CycleDecoderConfig:
+    """How boundary posteriors become respiratory cycles; times in seconds.
+
+    Parameters
+    ----------
+    threshold : float
+        In (0, 1): boundary posterior that suffices when a cycle has lasted as long as the breathing of the moment
+        makes likely.
+    wait_seconds : float
+        A boundary is reported when nothing better has come so long after it: the delay of the decoder.
+    min_seconds, max_seconds : float
+        No cycle is shorter; one that is still open after ``max_seconds`` is closed by force.
+    period_seconds : float
+        Median duration of a cycle, before enough of them have been heard.
+    spread : float
+        Standard deviation of the logarithm of a cycle's duration around that median.
+    prior_weight : float
+        How much the duration counts beside the posterior; 0: not at all.
+    history : int
+        So many last cycles give the period of the moment, as their median together with ``period_seconds``.
+    """
+
+    threshold: float = 0.5
+    wait_seconds: float = 0.2
+    min_seconds: float = 0.4
+    max_seconds: float = 9.0
+    period_seconds: float = 2.4
+    spread: float = 0.4
+    prior_weight: float = 1.0
+    history: int = 6
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        require(0.0 < self.threshold < 1.0, "threshold", "in (0, 1)", self.threshold)
+        require(0.0 <= self.wait_seconds <= 5.0, "wait_seconds", "seconds in [0, 5]", self.wait_seconds)
+        require(0.0 < self.max_seconds <= 60.0, "max_seconds", "seconds in (0, 60]", self.max_seconds)
+        within = 0.0 < self.min_seconds < self.max_seconds
+        require(within, "min_seconds", f"in (0, max_seconds={self.max_seconds})", self.min_seconds)
+        within = self.min_seconds <= self.period_seconds <= self.max_seconds
+        expected = f"in [{self.min_seconds}, {self.max_seconds}]"
+        require(within, "period_seconds", expected, self.period_seconds)
+        require(0.05 <= self.spread <= 5.0, "spread", "in [0.05, 5]", self.spread)
+        require(0.0 <= self.prior_weight <= 100.0, "prior_weight", "in [0, 100]", self.prior_weight)
+        require(0 <= self.history <= 1000, "history", "cycles in [0, 1000]", self.history)
