@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import shutil
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ from pathlib import Path
 from streamsed.cli.console import exit_code
 from streamsed.config import require
 from streamsed.errors import StreamsedError
-from training.recipe import load_recipe
+from training.recipe import SOUND_EVENTS, load_recipe, recipe_task
+from training.request import Request
 
+# Packages of the tasks other than sound events: each has a module ``command`` with ``STEPS`` and ``run(request)``.
+PACKAGES = {"lung_sounds": "lung", "cycle_segmentation": "segmentation"}
 STEPS = ("train", "calibrate", "tune", "evaluate", "export", "repeat", "plot")
 
 
@@ -53,39 +57,66 @@ def main(argv: list[str] | None = None) -> int:
             print(plot(arguments.run or Path("runs") / arguments.recipe, arguments.output))
             return 0
         skip_bad = ["data.skip_bad=true"] if arguments.skip_bad else []
-        recipe = load_recipe(arguments.recipe, [*arguments.set, *skip_bad])
+        overrides = (*arguments.set, *skip_bad)
         run = arguments.run or Path("runs") / arguments.recipe
-        output = arguments.output or run / "bundle"
-        if arguments.step == "train":
-            from training.train import train
-
-            train(recipe, run, resume=not arguments.no_resume)
-        elif arguments.step == "export":
-            from training.export import export
-
-            if arguments.force and output.exists():
-                shutil.rmtree(output)
-            print(export(recipe, run, output).path)
-        elif arguments.step == "calibrate":
-            from training.calibrate import calibrate
-
-            calibrate(recipe, run)
-        elif arguments.step == "tune":
-            from training.tune import tune
-
-            tune(recipe, output)
-        elif arguments.step == "repeat":
-            from training.repeat import repeat, table
-
-            print(table(repeat(recipe, run, _seeds(arguments.seeds))))
+        request = Request(
+            arguments.step,
+            arguments.recipe,
+            overrides,
+            run,
+            arguments.output or run / "bundle",
+            not arguments.no_resume,
+            arguments.force,
+        )
+        task = recipe_task(request.recipe)
+        if task == SOUND_EVENTS:
+            _sound_events(request, arguments.seeds)
         else:
-            from training.evaluate import evaluate
-
-            evaluate(recipe, output, run)
+            _other_task(task, request)
     except StreamsedError as error:
         print(f"error: {error}", file=sys.stderr)
         return exit_code(error)
     return 0
+
+
+def _other_task(task: str, request: Request) -> None:
+    known = [SOUND_EVENTS, *PACKAGES]
+    require(task in PACKAGES, "task", f"one of {known}", task)
+    command = importlib.import_module(f"training.{PACKAGES[task]}.command")
+    steps = command.STEPS
+    require(request.step in steps, "step", f"one of {list(steps)} for a recipe of {task}", request.step)
+    command.run(request)
+
+
+def _sound_events(request: Request, seeds: str) -> None:
+    recipe = load_recipe(request.recipe, request.overrides)
+    run, output = request.run, request.output
+    if request.step == "train":
+        from training.train import train
+
+        train(recipe, run, resume=request.resume)
+    elif request.step == "export":
+        from training.export import export
+
+        if request.force and output.exists():
+            shutil.rmtree(output)
+        print(export(recipe, run, output).path)
+    elif request.step == "calibrate":
+        from training.calibrate import calibrate
+
+        calibrate(recipe, run)
+    elif request.step == "tune":
+        from training.tune import tune
+
+        tune(recipe, output)
+    elif request.step == "repeat":
+        from training.repeat import repeat, table
+
+        print(table(repeat(recipe, run, _seeds(seeds))))
+    else:
+        from training.evaluate import evaluate
+
+        evaluate(recipe, output, run)
 
 
 def _seeds(text: str) -> list[int]:

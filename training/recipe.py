@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -315,45 +314,100 @@ _SECTIONS: dict[str, type[Any]] = {
 }
 
 
-def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
-    """Read ``training/recipes/<name>/config.toml`` and apply overrides of the form ``section.key=value``.
+SOUND_EVENTS = "sound_events"
 
-    Values are TOML (``train.epochs=3``, ``data.root="/data"``); what is no TOML counts as a string.
+
+def recipe_task(name: str) -> str:
+    """Return what ``training/recipes/<name>`` is for: the ``task`` of its config.toml, by default sound events.
 
     Raises
     ------
     ConfigError
-        If the recipe does not exist, or a section or key is unknown.
+        If the recipe does not exist.
     """
+    return str(_read(name).get("task", SOUND_EVENTS))
+
+
+def _read(name: str) -> dict[str, Any]:
     path = RECIPES / name / "config.toml"
     known = sorted(item.parent.name for item in RECIPES.glob("*/config.toml"))
     require(path.exists(), "recipe", f"one of {known}", name)
-    values = tomllib.loads(path.read_text())
+    return tomllib.loads(path.read_text())
+
+
+def read_sections(
+    name: str,
+    task: str,
+    sections: Mapping[str, type[Any]],
+    overrides: Iterable[str] = (),
+    keys: Iterable[str] = (),
+    tables: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Read ``training/recipes/<name>/config.toml`` and apply overrides of the form ``section.key=value``.
+
+    Values are TOML (``train.epochs=3``, ``data.root="/data"``); what is no TOML counts as a string.
+
+    Parameters
+    ----------
+    name : str
+    task : str
+        That the recipe has to be for.
+    sections : mapping of str to dataclass
+        Tables that are read into dataclasses.
+    overrides : iterable of str
+    keys, tables : iterable of str
+        What else there may be, and stays as TOML gives it; overrides reach tables alone.
+
+    Returns
+    -------
+    dict
+        The sections that were given, the other keys, and ``name``.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe does not exist or is for another task, or a section or key is unknown.
+    """
+    values = _read(name)
+    found = values.pop("task", SOUND_EVENTS)
+    require(found == task, "recipe", f"one with task = {task!r}", f"{name} with task = {found!r}")
     for override in overrides:
         key, separator, text = override.partition("=")
         section, *path_of_key = key.split(".")
         require(bool(separator and path_of_key and all(path_of_key)), "--set", "section.key=value", override)
-        sections = sorted({*_SECTIONS, "scenes", "provenance"})
-        require(section in sections, "--set", f"a section among {sections}", section)
+        reached = sorted({*sections, *tables, "provenance"})
+        require(section in reached, "--set", f"a section among {reached}", section)
         table = values.setdefault(section, {})
         for inner in path_of_key[:-1]:
             table = table.setdefault(inner, {})
             require(isinstance(table, dict), "--set", f"a table called {inner!r}", override)
         table[path_of_key[-1]] = _toml_value(text)
-    unknown = sorted(set(values) - {item.name for item in dataclasses.fields(Recipe)})
+    unknown = sorted(set(values) - {*sections, *keys, *tables, "provenance"})
     if unknown:
-        raise ConfigError(f"{path.name}: expected sections among {sorted(_SECTIONS)}, got unknown {unknown}")
-    for section, cls in _SECTIONS.items():
+        raise ConfigError(f"config.toml: expected sections among {sorted(sections)}, got unknown {unknown}")
+    for section, cls in sections.items():
         if section in values:
             values[section] = from_mapping(cls, _tuples(values[section]), section)
     values["name"] = name
+    return values
+
+
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a recipe for sound events; see :func:`read_sections`.
+
+    Raises
+    ------
+    ConfigError
+        If the recipe does not exist or is for another task, or a section or key is unknown.
+    """
+    values = read_sections(name, SOUND_EVENTS, _SECTIONS, overrides, ("labels",), ("scenes",))
     recordings = values["data"].recordings if "data" in values else None
     if recordings is not None:
         expected = "none beside data.recordings.labels, whose targets they are"
         require("labels" not in values, "labels", expected, values.get("labels"))
         values["labels"] = recording_labels(recordings)
     values["labels"] = tuple(values.get("labels", ()))
-    return from_mapping(Recipe, values, path.name)
+    return from_mapping(Recipe, values, "config.toml")
 
 
 def _toml_value(text: str) -> Any:
