@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from typing import Any
 
 import lightning
@@ -13,6 +14,7 @@ from torch.nn import functional
 from training.augment import augment
 from training.checkpoint import sign
 from training.eow.loss import EowSoftmax
+from training.eow.places import Tail, width_of
 from training.losses import frame_loss
 from training.nets.registry import build, has_confidence, set_statistics, time_stride
 from training.recipe import Recipe
@@ -41,7 +43,9 @@ class SoundEventModule(lightning.LightningModule):
         if has_confidence(self.net):
             # The members of an ensemble, which differ by their seed, are not to share their samples.
             settings = dataclasses.replace(recipe.eow, seed=recipe.eow.seed + recipe.train.seed)
-            self.eow = EowSoftmax(self.net.features, settings)
+            self._tail = None if settings.place == "head_input" else Tail(self.net, settings.place)
+            width = width_of(self.net, self._tail, self.net.features, recipe.front_end.n_mels)
+            self.eow = EowSoftmax(width, settings)
         self._counts: list[Tensor] = []
 
     def in_time(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,20 +68,22 @@ class SoundEventModule(lightning.LightningModule):
         if self.eow is None:
             outputs, loss = self(changed.log_mel), 0.0
         else:
-            features, _ = self.net.encode(changed.log_mel, *self.net.initial_state(len(changed.log_mel)))
+            with nullcontext([]) if self._tail is None else self._tail.listening() as heard:
+                features, _ = self.net.encode(changed.log_mel, *self.net.initial_state(len(changed.log_mel)))
             outputs, sod_logits, _ = self.net.heads(features)
-            loss = self._occurrence_loss(features, sod_logits, changed.occurrences)
+            observed = heard[0] if heard else self.in_time(features, changed.occurrences)[0]
+            loss = self._occurrence_loss(observed, sod_logits, changed.occurrences)
         logits, targets = self.in_time(outputs, changed.targets)
         loss = loss + self._loss(logits, targets * (1.0 - 2.0 * smooth) + smooth)
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
-    def _occurrence_loss(self, features: Tensor, sod_logits: Tensor, occurrences: Tensor) -> Tensor:
-        """Return tau * L_OPEN of eq. (1) and (3) of EOW-Softmax."""
-        features, _ = self.in_time(features, occurrences)
+    def _occurrence_loss(self, observed: Tensor, sod_logits: Tensor, occurrences: Tensor) -> Tensor:
+        """Return tau * L_OPEN of eq. (1) and (3) of EOW-Softmax; ``observed`` passed the place of the samples."""
         sod_logits, occurrences = self.in_time(sod_logits, occurrences)
         progress = self.global_step / max(1, int(self.trainer.estimated_stepping_batches))
-        loss = self.eow(self.net.sod_head, features, sod_logits, occurrences, progress)
+        head = self.net.sod_head if self._tail is None else self._tail
+        loss = self.eow(head, observed, sod_logits, occurrences, progress)
         self.log("train/occurrence_loss", loss, on_step=False, on_epoch=True)
         return self.recipe.eow.task_weight * loss
 

@@ -8,7 +8,10 @@ from typing import Literal
 
 from streamsed.config import require
 
+Place = Literal["head_input", "rnn_input", "cnn_mid"]
+
 _SAMPLERS = ("sgld", "gaussian", "uniform")
+_PLACES = ("head_input", "rnn_input", "cnn_mid")
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,13 @@ class EowConfig:
     sampler : {"sgld", "gaussian", "uniform"}
         Where uncertainty is asked for: chains of Langevin dynamics that seek out low uncertainty; independent normal
         distributions fitted to the features (the paper's literal words); uniform over the range of the features.
+    place : {"head_input", "rnn_input", "cnn_mid"}
+        Where samples live: the features that the SOD head gets, what the recurrence gets, or the middle of the
+        convolutions. What follows a place is trained by them.
+    frames : int
+        L, of a sample at the other two places: a sequence for the recurrence, of as many frames as pass there.
     samples : int
-        Vectors for each training step.
+        Vectors, or sequences, for each training step.
     steps : int
         Of each chain; 20 do what 100 do.
     step_size : float
@@ -38,7 +46,7 @@ class EowConfig:
     noise : float
         Its standard deviation.
     buffer_size : int
-        Chains that are kept between training steps.
+        Chains that are kept between training steps, in every checkpoint too: mind L x D at the earlier places.
     restart_probability : float
         Share of the chains that begin anew, uniformly within ± ``restart_range``.
     restart_range : float
@@ -54,6 +62,8 @@ class EowConfig:
     weight: float = 0.1
     begin: float = 0.5
     sampler: Literal["sgld", "gaussian", "uniform"] = "sgld"
+    place: Place = "head_input"
+    frames: int = 16
     samples: int = 128
     steps: int = 20
     step_size: float = 1.0
@@ -73,7 +83,8 @@ class EowConfig:
         for name in ("begin", "restart_probability"):
             require(0 <= getattr(self, name) <= 1, name, "in [0, 1]", getattr(self, name))
         require(self.sampler in _SAMPLERS, "sampler", f"one of {list(_SAMPLERS)}", self.sampler)
-        for name in ("samples", "steps"):
+        require(self.place in _PLACES, "place", f"one of {list(_PLACES)}", self.place)
+        for name in ("samples", "steps", "frames"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         expected = f"at least samples = {self.samples}"
         require(self.buffer_size >= self.samples, "buffer_size", expected, self.buffer_size)

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from streamsed.config import require
 from training.eow.config import EowConfig
+from training.eow.places import NORMS, Tail, untouched
 from training.eow.sampler import FeatureSampler
 from training.losses.occurrence import sod_cross_entropy
 
@@ -58,7 +59,7 @@ class EowSoftmax(nn.Module):
     Parameters
     ----------
     features : int
-        Width of what the SOD head gets.
+        Width of what passes the place of the samples: of what the SOD head gets, by default.
     config : EowConfig
     """
 
@@ -73,16 +74,16 @@ class EowSoftmax(nn.Module):
         self._forget()
 
     def forward(
-        self, head: nn.Module, features: Tensor, logits: Tensor, labels: Tensor, progress: float
+        self, head: nn.Module | Tail, features: Tensor, logits: Tensor, labels: Tensor, progress: float
     ) -> Tensor:
         """Return CE(logits, labels) + lambda * CE(head(samples), P + 1), not yet multiplied by tau.
 
         Parameters
         ----------
-        head : nn.Module
-            The SOD head: (..., D) to logits (..., P + 1).
+        head : nn.Module or Tail
+            The SOD head, or the network from the place of the samples to it: (..., D) to logits (..., P + 1).
         features : Tensor, shape (B, T, D)
-            What the head got, before its dropout; only their values are used.
+            What passed the place, before dropout; only their values are used.
         logits : Tensor, shape (B, T, P + 1), or (B, T, P) with ``weight`` 0
             What the head made of them.
         labels : Tensor, shape (B, T, P)
@@ -109,7 +110,8 @@ class EowSoftmax(nn.Module):
         started = time.perf_counter()
         self.sampler.observe(features)
         samples = self.sampler.draw(head)
-        log_u = _log_u(head(samples)).mean()
+        with untouched(head, NORMS):
+            log_u = _log_u(head(samples)).mean()
         self._log_u_samples += log_u.detach()
         self._max_abs_sample.copy_(torch.maximum(self._max_abs_sample, samples.abs().amax()))
         self._sampled_steps += 1

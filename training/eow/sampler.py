@@ -9,6 +9,7 @@ from torch.nn import functional
 from streamsed.config import require
 from streamsed.errors import StateError
 from training.eow.config import EowConfig
+from training.eow.places import Tail, untouched
 
 # Weight of a new batch in the running mean and variance.
 _MOMENTUM = 0.01
@@ -25,6 +26,7 @@ class FeatureSampler(nn.Module):
     features : int
         D, the width of the features.
     config : EowConfig
+        Samples are vectors (D,) at its place ``head_input``, else sequences (L, D).
     """
 
     def __init__(self, features: int, config: EowConfig) -> None:
@@ -38,8 +40,9 @@ class FeatureSampler(nn.Module):
         self.register_buffer("variance", torch.zeros(features))
         self.register_buffer("observations", torch.zeros((), dtype=torch.int64))
         self.register_buffer("draws", torch.zeros((), dtype=torch.int64))
+        self._shape = (features,) if config.place == "head_input" else (config.frames, features)
         kept = config.buffer_size if config.sampler == "sgld" else 0
-        start = torch.rand((kept, features), generator=torch.Generator().manual_seed(config.seed))
+        start = torch.rand((kept, *self._shape), generator=torch.Generator().manual_seed(config.seed))
         self.register_buffer("chains", config.restart_range * (2 * start - 1))
 
     @torch.no_grad()
@@ -56,13 +59,13 @@ class FeatureSampler(nn.Module):
         self.variance.lerp_(x.var(0, correction=0), momentum)
         self.observations += 1
 
-    def draw(self, head: nn.Module) -> Tensor:
-        """Return ``config.samples`` vectors (n, D), detached.
+    def draw(self, head: nn.Module | Tail) -> Tensor:
+        """Return ``config.samples`` vectors (n, D) or sequences (n, L, D), detached.
 
         Parameters
         ----------
-        head : nn.Module
-            Features (n, D) to logits (n, P + 1), the last being the open-world uncertainty. In eval mode meanwhile;
+        head : nn.Module or Tail
+            Samples to logits (..., P + 1), the last being the open-world uncertainty. In eval mode meanwhile;
             its parameters get no gradient.
 
         Raises
@@ -79,7 +82,7 @@ class FeatureSampler(nn.Module):
         generator = torch.Generator(device).manual_seed(seed)
         if config.sampler == "sgld":
             return self._chains(head, generator)
-        shape = (config.samples, self.low.shape[0])
+        shape = (config.samples, *self._shape)
         if config.sampler == "gaussian":
             normal = torch.randn(shape, generator=generator, device=device)
             return self._clamped(self.mean + self.variance.sqrt() * normal)
@@ -92,17 +95,13 @@ class FeatureSampler(nn.Module):
         x = self.chains[chosen]
         fresh = config.restart_range * (2 * torch.rand(x.shape, generator=generator, device=device) - 1)
         restart = torch.rand((len(x), 1), generator=generator, device=device) < config.restart_probability
+        restart = restart.reshape(-1, *(1 for _ in self._shape))
         x = self._clamped(torch.where(restart, fresh, x))
-        modes = [(module, module.training) for module in head.modules()]
-        head.eval()
-        try:
+        with untouched(head):
             for _ in range(config.steps):
                 noise = torch.randn(x.shape, generator=generator, device=device)
                 x = x - config.step_size * _gradient_of_energy(head, x) + config.noise * noise
                 x = self._clamped(x)
-        finally:
-            for module, training in modes:
-                module.training = training
         self.chains[chosen] = x
         return x
 
@@ -110,8 +109,8 @@ class FeatureSampler(nn.Module):
         return x.clamp(self.low, self.high) if self.config.clamp else x
 
 
-def _gradient_of_energy(head: nn.Module, x: Tensor) -> Tensor:
-    """Gradient of E(x) = log u(x) with respect to x (n, D)."""
+def _gradient_of_energy(head: nn.Module | Tail, x: Tensor) -> Tensor:
+    """Gradient of E(x) = log u(x), summed over the frames of a sequence, with respect to x."""
     # The training step may run under inference of another precision, or no gradient at all.
     with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
         x = x.detach().requires_grad_()

@@ -201,10 +201,31 @@ class Encoder(nn.Module):
         A causal stream must be cut at multiples of ``time_stride``. Frames at the end that do not fill a posterior
         are dropped, as pooling does.
         """
-        x = self._normalised(log_mel).unsqueeze(1)
+        return self._from_block(0, self._normalised(log_mel).unsqueeze(1), state)
+
+    def from_block(self, index: int, x: Tensor) -> Tensor:
+        """Map what block ``index`` gets at the start of a stream to features.
+
+        Parameters
+        ----------
+        index : int
+            That after the last one is the recurrence.
+        x : Tensor, shape (B, C, T, F)
+
+        Returns
+        -------
+        Tensor, shape (B, T', outputs)
+        """
+        state: list[Tensor] = []
+        if self.config.causal:
+            shapes = list(self.state_shapes().values())[index:]
+            state = [x.new_zeros((x.shape[0], *shape[1:])) for shape in shapes]
+        return self._from_block(index, x, state)[0]
+
+    def _from_block(self, index: int, x: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         width = 1 if self.config.causal else 0
         new_state: list[Tensor] = []
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(self.blocks[index:]):
             x, context = block(x, state[i : i + width])
             new_state += context
         x = x.transpose(1, 2).flatten(2)

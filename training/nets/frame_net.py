@@ -67,6 +67,15 @@ class FrameNet(nn.Module):
         """Map log_mel (B, T, n_mels) and states to features (B, T', C) and the next states."""
         return self.encoder(log_mel, *state)
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The convolutional ones."""
+        return self.encoder.blocks
+
+    def from_block(self, index: int, x: Tensor) -> Tensor:
+        """See :meth:`training.nets.blocks.Encoder.from_block`."""
+        return self.encoder.from_block(index, x)
+
     def heads(self, features: Tensor) -> HeadOutputs:
         """Map features (B, T', C) to the outputs of all heads."""
         raise NotImplementedError

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -168,12 +169,32 @@ class StreamingCrnn(nn.Module):
         """Map log_mel (B, T, n_mels), T even, and states to features (B, T / 2, C) and the next states."""
         past = state if self.causal else tuple(self.no_past(log_mel.shape[0]))
         x = ((log_mel - self.mean) / self.std).unsqueeze(1)
-        new_state = []
-        for block, context in zip(self.blocks, past, strict=False):
+        x, new_state = self._from_block(0, x, past)
+        return x, new_state if self.causal else []
+
+    def from_block(self, index: int, x: Tensor) -> Tensor:
+        """Map what block ``index`` gets at the start of a stream to features.
+
+        Parameters
+        ----------
+        index : int
+            That after the last one is the recurrence.
+        x : Tensor, shape (B, C, T, F)
+
+        Returns
+        -------
+        Tensor, shape (B, T', C')
+        """
+        past = [x.new_zeros((x.shape[0], *shape[1:])) for shape in self._memory_shapes().values()]
+        return self._from_block(index, x, past[index:])[0]
+
+    def _from_block(self, index: int, x: Tensor, past: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        new_state: list[Tensor] = []
+        for block, context in zip(self.blocks[index:], past, strict=False):
             x, context = block(x, context)
             new_state.append(context)
         x, hidden = self.recur(x.transpose(1, 2).flatten(2), past[-1])
-        return x, [*new_state, hidden] if self.causal else []
+        return x, [*new_state, hidden]
 
     def recur(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, T, C) and the hidden state (B, hidden) to features (B, T, C') and the next hidden state."""
