@@ -1,4 +1,7 @@
-"""Event lists from text: JSON Lines, DCASE tables, sed_eval and Audacity lists, RTTM, ICBHI annotations."""
+"""Event lists from text: JSON Lines, DCASE tables, sed_eval and Audacity lists, RTTM, ICBHI annotations.
+
+Respiratory cycles, where every instant belongs to one of a row of cycles, are read by functions of their own.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ AUDIO_EXTENSIONS = frozenset(f".{name}" for name in _AUDIO.split())
 _MEDIA_EXTENSIONS = AUDIO_EXTENSIONS | {".m4a", ".aac", ".wma", ".webm", ".mp4", ".mkv", ".mov", ".avi"}
 _TEXT = "jsonl ndjson json tsv csv txt labels rttm"
 _TEXT_EXTENSIONS = frozenset(f".{name}" for name in _TEXT.split())
+
+CYCLE_LABELS = ("normal", "crackle", "wheeze", "both")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,81 @@ class EventList:
     def renamed(self, names: dict[str, str]) -> EventList:
         """Return the same events under other names; a name that ``names`` lacks is kept."""
         return EventList({names.get(name, name): events for name, events in self.recordings.items()})
+
+
+@dataclass(frozen=True)
+class AnnotatedCycle:
+    """A respiratory cycle: times in seconds, and which adventitious sounds are in it.
+
+    ``confidence`` where the format has it; ``line`` is its number in the file.
+    """
+
+    onset: float
+    offset: float
+    crackle: bool
+    wheeze: bool
+    confidence: float | None = field(default=None, compare=False)
+    line: int | None = field(default=None, compare=False)
+
+    @property
+    def label(self) -> str:
+        """One of :data:`CYCLE_LABELS`."""
+        return CYCLE_LABELS[self.crackle + 2 * self.wheeze]
+
+
+def read_icbhi_cycles(path: str | Path, tolerance: float = 0.0) -> tuple[list[AnnotatedCycle], list[str]]:
+    """Read the annotation of one recording of ICBHI 2017: lines of start, end, crackles, wheezes.
+
+    Parameters
+    ----------
+    path : str or Path
+    tolerance : float
+        Seconds by which a cycle may reach into the next one; it is cut there. Longer overlaps are errors.
+
+    Returns
+    -------
+    cycles : list of AnnotatedCycle
+        In order of time; empty if the file is.
+    notes : list of str
+        What was cut.
+
+    Raises
+    ------
+    FormatError
+        If the file cannot be read, or a line does not parse or is reversed or overlaps the one before; the
+        message names file and line.
+    """
+    path = Path(path)
+    cycles: list[AnnotatedCycle] = []
+    notes: list[str] = []
+    for number, line in numbered_lines(path):
+        where = f"{path}:{number}"
+        cycle = _icbhi_cycle(line, where, number)
+        before = cycles[-1] if cycles else None
+        if before is not None and cycle.onset < before.offset:
+            over = before.offset - cycle.onset
+            if over > tolerance or cycle.onset <= before.onset:
+                times = (
+                    f"{cycle.onset:g} s, where the cycle of line {before.line} ends at {before.offset:g} s"
+                )
+                raise FormatError(
+                    f"{where}: expected cycles one after the other, got one that begins at {times}"
+                )
+            notes.append(f"{path}:{before.line}: overlaps the next cycle by {over:.3g} s and is cut there")
+            cycles[-1] = replace(before, offset=cycle.onset)
+        cycles.append(cycle)
+    return cycles, notes
+
+
+def _icbhi_cycle(line: str, where: str, number: int) -> AnnotatedCycle:
+    cells = line.replace(",", " ").split()
+    if len(cells) != 4 or not all(_is_number(cell) for cell in cells[:2]) or not set(cells[2:]) <= {"0", "1"}:
+        expected = "start, end, crackles (0 or 1), wheezes (0 or 1)"
+        raise FormatError(f"{where}: expected {expected}, got {line.strip()[:80]!r}")
+    onset, offset = float(cells[0]), float(cells[1])
+    if not 0 <= onset < offset < math.inf:
+        raise FormatError(f"{where}: expected times 0 <= start < end, got {cells[0]}, {cells[1]}")
+    return AnnotatedCycle(onset, offset, cells[2] == "1", cells[3] == "1", line=number)
 
 
 def read_event_list(path: str | Path) -> EventList:
