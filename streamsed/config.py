@@ -394,3 +394,65 @@ class CycleDecoderConfig:
         require(0.05 <= self.spread <= 5.0, "spread", "in [0.05, 5]", self.spread)
         require(0.0 <= self.prior_weight <= 100.0, "prior_weight", "in [0, 100]", self.prior_weight)
         require(0 <= self.history <= 1000, "history", "cycles in [0, 1000]", self.history)
+
+
+@dataclass(frozen=True)
+class QualityGateConfig:
+    """When what is heard counts as lung sounds; the posteriors are averaged exponentially before.
+
+    Parameters
+    ----------
+    seconds : float
+        Time constant of the average.
+    lung_on, lung_off : float
+        The posterior of lung sounds that opens the gate, and the one below which it closes; 0 < off <= on <= 1.
+    noise_on, noise_off : float
+        That of speech or contact noise which closes the gate, and the one below which it opens; 0 < off <= on <= 1.
+    """
+
+    seconds: float = 1.0
+    lung_on: float = 0.5
+    lung_off: float = 0.3
+    noise_on: float = 0.6
+    noise_off: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        require(0.0 < self.seconds <= 60.0, "seconds", "seconds in (0, 60]", self.seconds)
+        for on, off in (("lung_on", "lung_off"), ("noise_on", "noise_off")):
+            upper, lower = getattr(self, on), getattr(self, off)
+            require(0.0 < upper <= 1.0, on, "in (0, 1]", upper)
+            require(0.0 < lower <= upper, off, f"in (0, {on}={upper}]", lower)
+
+
+@dataclass(frozen=True)
+class CycleConfig:
+    """From boundaries and posteriors of chunks to records of respiratory cycles.
+
+    Parameters
+    ----------
+    preparation : CyclePreparation
+    decoder : CycleDecoderConfig
+    class_weights : tuple of float
+        w_k > 0: the label of a cycle is the one with the largest w_k p_k.
+    gate : QualityGateConfig
+    evidence_seconds : float
+        How often an open cycle is classified.
+    evidence_members : int
+        So many networks of the ensemble do that, the ones with the largest weights; all of them a closed cycle.
+    """
+
+    preparation: CyclePreparation = field(default_factory=CyclePreparation)
+    decoder: CycleDecoderConfig = field(default_factory=CycleDecoderConfig)
+    class_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    gate: QualityGateConfig = field(default_factory=QualityGateConfig)
+    evidence_seconds: float = 1.0
+    evidence_members: int = 1
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        sane = all(0.0 < weight < float("inf") for weight in self.class_weights)
+        require(sane, "class_weights", "finite numbers > 0", self.class_weights)
+        seconds = self.evidence_seconds
+        require(0.1 <= seconds <= 60.0, "evidence_seconds", "seconds in [0.1, 60]", seconds)
+        require(self.evidence_members >= 1, "evidence_members", "1 or more", self.evidence_members)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 CONTRACT_VERSION = 1
 
 GapCause = Literal["overflow", "device", "overload"]
 StatusState = Literal["listening", "stalled", "recovering", "device_changed", "stopped"]
-HealthCondition = Literal["digital_silence", "clipping", "dc", "non_finite"]
+HealthCondition = Literal[
+    "digital_silence", "clipping", "dc", "non_finite", "not_lung_sound", "speech", "contact_noise"
+]
 
 
 class _Record:
@@ -64,8 +66,55 @@ class Onset(_Record):
 
 
 @dataclass(frozen=True)
+class CycleOpen(_Record):
+    """A respiratory cycle that goes on; a :class:`Cycle` or a :class:`Retract` with the same id follows.
+
+    Given when the cycle begins, and again about every second with what was heard of it so far: ``posteriors`` of the
+    labels, None at the beginning. Research software, not a medical device.
+    """
+
+    type: ClassVar[str] = "cycle_open"
+    cycle_id: str
+    source: str
+    onset: float
+    posteriors: dict[str, float] | None = None
+    emitted_seconds: float | None = None
+    time_utc: str | None = None
+
+
+@dataclass(frozen=True)
+class Cycle(_Record):
+    """A finished respiratory cycle, reported exactly once. Research software, not a medical device.
+
+    ``posteriors`` are the mean over networks and parts of the cycle, ``label`` has the largest posterior times the
+    model's weight of the class, ``confidence`` is its posterior. ``uncertainty`` is the entropy of the posteriors over
+    that of a uniform guess, in [0, 1]: what the networks are unsure of, and what they disagree about.
+    ``respiratory_rate``, in breaths per minute, is 60 s over the median duration of the last cycles, None before there
+    are three. ``forced``: it was closed because it had become too long. ``truncated``: it begins or ends where the
+    sound does, not with a breath. ``members_skipped`` as in :class:`Event`.
+    """
+
+    type: ClassVar[str] = "cycle"
+    cycle_id: str
+    source: str
+    onset: float
+    offset: float
+    label: str
+    posteriors: dict[str, float]
+    confidence: float
+    uncertainty: float
+    respiratory_rate: float | None = None
+    forced: bool = False
+    truncated: bool = False
+    spans_gap: bool = False
+    emitted_seconds: float | None = None
+    time_utc: str | None = None
+    members_skipped: int | None = None
+
+
+@dataclass(frozen=True)
 class Retract(_Record):
-    """The provisional onset of that id came to nothing."""
+    """The provisional onset, or the open cycle, of that id came to nothing."""
 
     type: ClassVar[str] = "retract"
     event_id: str
@@ -120,7 +169,7 @@ class Status(_Record):
 
 @dataclass(frozen=True)
 class Health(_Record):
-    """The signal itself looks wrong from ``onset`` on."""
+    """The signal itself looks wrong from ``onset`` on, or is none of the model's domain."""
 
     type: ClassVar[str] = "health"
     condition: HealthCondition
@@ -143,6 +192,7 @@ class Summary(_Record):
     """Last record of a session.
 
     ``members_skipped_seconds`` is there if members of an ensemble were left out, and says for how much audio.
+    ``cycles`` and ``respiratory_rate``, the last one, are there for models of respiratory cycles.
     """
 
     type: ClassVar[str] = "summary"
@@ -153,13 +203,15 @@ class Summary(_Record):
     latency_ms: dict[str, float]
     source: str | None = None
     members_skipped_seconds: float | None = None
+    cycles: int | None = None
+    respiratory_rate: float | None = None
 
 
-Record: TypeAlias = Start | Onset | Retract | Event | Gap | Status | Health | Tags | Summary
+Record: TypeAlias = (
+    Start | Onset | Retract | Event | CycleOpen | Cycle | Gap | Status | Health | Tags | Summary
+)
 
-_BY_TYPE: dict[str, type[Any]] = {
-    cls.type: cls for cls in (Start, Onset, Retract, Event, Gap, Status, Health, Tags, Summary)
-}
+_BY_TYPE: dict[str, type[Any]] = {cls.type: cls for cls in get_args(Record)}
 
 
 def record_from_dict(fields: dict[str, Any]) -> Record:

@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import ClassVar
 
 from streamsed.sinks.fields import clock, one_cell
-from streamsed.types import Event, Gap, Health, Onset, Record, Retract, Start, Status, Summary, Tags
+from streamsed.types import (
+    Cycle,
+    CycleOpen,
+    Event,
+    Gap,
+    Health,
+    Onset,
+    Record,
+    Retract,
+    Start,
+    Status,
+    Summary,
+    Tags,
+)
 
 
 class HumanText:
@@ -16,7 +29,7 @@ class HumanText:
     names_source: ClassVar[bool] = True
 
     def __init__(self) -> None:
-        self._pending: dict[str, Onset] = {}
+        self._pending: dict[str, tuple[str, float]] = {}  # label and onset
 
     def render(self, record: Record) -> str:
         """Return the line of ``record``."""
@@ -28,12 +41,20 @@ class HumanText:
             span = _span(record.onset, clock(record.offset), record.label, record.confidence)
             return span + _remarks(record)
         if isinstance(record, Onset):
-            self._pending[record.event_id] = record
+            self._pending[record.event_id] = record.label, record.onset
             return _span(record.onset, "...", record.label, record.confidence)
         if isinstance(record, Retract):
-            onset = self._pending.pop(record.event_id, None)
-            what = f"{one_cell(onset.label)} at {clock(onset.onset)}" if onset else record.event_id
+            known = self._pending.pop(record.event_id, None)
+            what = f"{one_cell(known[0])} at {clock(known[1])}" if known else record.event_id
             return f"# not confirmed: {what}"
+        if isinstance(record, Cycle):
+            self._pending.pop(record.cycle_id, None)
+            span = _span(record.onset, clock(record.offset), record.label, record.confidence)
+            rate = record.respiratory_rate
+            return span + ("" if rate is None else f"  {rate:4.1f}/min") + _remarks(record)
+        if isinstance(record, CycleOpen):
+            self._pending[record.cycle_id] = "cycle", record.onset
+            return _open(record)
         if isinstance(record, Start):
             waits = ", ".join(
                 f"{name} {1000 * seconds:.0f} ms" for name, seconds in record.latency_seconds.items()
@@ -46,8 +67,16 @@ def _span(onset: float, until: str, label: str, confidence: float) -> str:
     return f"{clock(onset):>9} - {until:>9}  {one_cell(label):<20} {confidence:4.2f}"
 
 
-def _remarks(event: Event) -> str:
+def _open(cycle: CycleOpen) -> str:
+    if cycle.posteriors is None:
+        return f"{clock(cycle.onset):>9} - {'...':>9}  cycle"
+    label, value = max(cycle.posteriors.items(), key=lambda item: item[1])
+    return _span(cycle.onset, "...", f"{label}?", value)
+
+
+def _remarks(event: Event | Cycle) -> str:
     known = (
+        (isinstance(event, Cycle) and event.forced, "too long for one breath"),
         (event.spans_gap, "spans a gap"),
         (event.truncated, "cut short"),
         (event.members_skipped, f"without {event.members_skipped} members"),
@@ -69,7 +98,9 @@ def _note(record: Gap | Status | Health | Tags | Summary) -> str:
         return f"{clock(record.time)}  {top}"
     parts = [
         f"{record.audio_seconds:.2f} s of audio",
-        f"{record.events} events",
+        *([f"{record.events} events"] if record.cycles is None or record.events else []),
+        *([] if record.cycles is None else [f"{record.cycles} cycles"]),
+        *([f"{record.respiratory_rate:.1f} breaths/min"] if record.respiratory_rate else []),
         f"{record.dropped_samples} samples lost",
         f"RTF {record.rtf:.3f}",
     ]

@@ -6,11 +6,11 @@ from pathlib import PurePath
 from typing import ClassVar
 
 from streamsed.sinks.fields import one_word
-from streamsed.types import Event, Record
+from streamsed.types import Cycle, Event, Record
 
 
 class Rttm:
-    """``SPEAKER file channel onset duration <NA> <NA> label confidence <NA>``; final events only.
+    """``SPEAKER file channel onset duration <NA> <NA> label confidence <NA>``; final events and cycles only.
 
     The file field is the source without its extension; white space in names becomes an underscore.
     """
@@ -20,8 +20,8 @@ class Rttm:
     names_source: ClassVar[bool] = True
 
     def render(self, record: Record) -> str:
-        """Return the line of a final event."""
-        if not isinstance(record, Event):
+        """Return the line of a final event or cycle."""
+        if not isinstance(record, (Event, Cycle)):
             return ""
         file = one_word(str(PurePath(record.source).with_suffix("")) if record.source else "")
         return (

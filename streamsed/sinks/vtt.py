@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import ClassVar
 
 from streamsed.sinks.fields import one_cell
-from streamsed.types import Event, Record
+from streamsed.types import Cycle, Event, Record
 
 
 class WebVtt:
-    """One cue a final event. Cues come in the order in which events end, which players sort by themselves."""
+    """One cue a final event or cycle. Cues come in the order in which events end, which players sort by themselves."""
 
     extension: ClassVar[str] = "vtt"
     header: ClassVar[str] = "WEBVTT\n\n"
     names_source: ClassVar[bool] = False
 
     def render(self, record: Record) -> str:
-        """Return the cue of a final event."""
-        if not isinstance(record, Event):
+        """Return the cue of a final event or cycle."""
+        if not isinstance(record, (Event, Cycle)):
             return ""
         begin = round(1000 * record.onset)
         # A cue must end after it begins.

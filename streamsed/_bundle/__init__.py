@@ -1,0 +1,1 @@
+"""Model bundles; the public names are in :mod:`streamsed.bundle`."""
