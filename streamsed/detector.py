@@ -28,10 +28,11 @@ from streamsed.latency import LatencyBudget
 from streamsed.models import Provider, load_network, look_ahead_frames
 from streamsed.posterior_stream import PosteriorStream
 from streamsed.postprocess import PostChain
+from streamsed.sound_stream import StreamSettings, StreamStats, utc
 from streamsed.sources.file import FileSource
 from streamsed.sources.resample import Resampler
 from streamsed.sources.samples import ChannelSelection, as_samples, mix_down
-from streamsed.stream import DetectorStream, FramesCallback, StreamSettings, StreamStats, utc
+from streamsed.stream import DetectorStream, FramesCallback
 from streamsed.types import Event, Record
 
 __all__ = [
@@ -187,11 +188,10 @@ class Detector:
             channels=channels,
             channel=channel,
             source=source,
-            event_id_prefix=source if event_id_prefix is None else event_id_prefix,
+            id_prefix=source if event_id_prefix is None else event_id_prefix,
             top_k=top_k,
             provisional=provisional,
             time_origin=utc(time_origin),
-            on_frames=on_frames,
         )
         return DetectorStream(
             settings,
@@ -203,6 +203,7 @@ class Detector:
             self.bundle.clock,
             self.bundle.time_stride * self.bundle.frame_shape[0],
             _budget(self.bundle, profile, chain),
+            on_frames,
         )
 
     def _posterior_stream(self, profile: LatencyProfile, *, with_disagreement: bool) -> PosteriorStream:

@@ -1,0 +1,443 @@
+"""The input side of every stream: steps, rates, channels, health, holes and who may touch it."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from streamsed.config import LatencyProfile, require
+from streamsed.errors import ConfigError, StateError
+from streamsed.health import SignalMonitor
+from streamsed.latency import StreamLatency
+from streamsed.ownership import OneThread
+from streamsed.sources.resample import Resampler
+from streamsed.sources.samples import ChannelSelection, as_samples, check_selection, mix_down
+from streamsed.types import Gap, GapCause, Record, Tags
+
+Floats = npt.NDArray[np.float32]
+Latency = TypeVar("Latency", bound=StreamLatency)
+
+# Tags records at least this far apart: more often is more than a reader or a screen can use.
+TAGS_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """What the caller of ``stream`` chose, whatever the task."""
+
+    sample_rate: int | None
+    channels: int | None
+    channel: ChannelSelection
+    source: str
+    id_prefix: str
+    top_k: int
+    provisional: bool
+    time_origin: datetime | None
+
+
+@dataclass(frozen=True)
+class StreamStats:
+    """How a stream is doing.
+
+    Attributes
+    ----------
+    audio_seconds : float
+        The audio clock: what was processed, and what was lost.
+    processing_seconds : float
+        Time spent in ``process``, ``gap`` and ``flush``.
+    rtf : float
+        Real-time factor: processing time over the duration of the processed audio; 0 before any.
+    events, onsets, retracts : int
+        Finished events, and how many announcements, of events or cycles, there were and came to nothing.
+    dropped_samples : int
+        Lost samples, by :meth:`SoundStream.gap`.
+    non_finite_samples : int
+        NaN and Inf, which were replaced by 0.
+    members_skipped_seconds : float
+        Audio that was analysed by fewer members than the ensemble has.
+    cycles : int
+        Finished respiratory cycles.
+    respiratory_rate : float or None
+        Breaths per minute just now; None before it is known, or where nobody counts them.
+    """
+
+    audio_seconds: float
+    processing_seconds: float
+    rtf: float
+    events: int
+    onsets: int
+    retracts: int
+    dropped_samples: int
+    non_finite_samples: int
+    members_skipped_seconds: float
+    cycles: int = 0
+    respiratory_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a task counts, as :class:`StreamStats` has it."""
+
+    events: int = 0
+    onsets: int = 0
+    retracts: int = 0
+    members_skipped_seconds: float = 0.0
+    cycles: int = 0
+    respiratory_rate: float | None = None
+
+
+class SoundStream(ABC, Generic[Latency]):
+    """State of one stream: chunks in, records out. One owner: a second thread gets StateError.
+
+    The signal is handled in steps of a fixed size (``chunk_seconds`` of the latency profile), whatever the
+    chunks are, so that records do not depend on them.
+
+    Parameters
+    ----------
+    settings : StreamSettings
+    labels : tuple of str
+    model_rate : int
+        That the analysis wants, in Hz.
+    frame_samples : int
+        Samples, at that rate, of a posterior frame: after a hole the analysis goes on at a whole one.
+    profile : LatencyProfile
+    budget : StreamLatency
+        For input at the model's rate.
+    member_count : int
+
+    Attributes
+    ----------
+    labels : tuple of str
+    member_count : int
+        How many networks the model has.
+    """
+
+    def __init__(
+        self,
+        settings: StreamSettings,
+        labels: tuple[str, ...],
+        model_rate: int,
+        frame_samples: int,
+        profile: LatencyProfile,
+        budget: Latency,
+        member_count: int,
+    ) -> None:
+        self.labels = labels
+        self.member_count = member_count
+        self._settings = settings
+        self._model_rate = model_rate
+        self._frame_samples = frame_samples
+        self._profile = profile
+        self._budget = budget
+        self._one_thread = OneThread(f"stream {settings.source}")
+        self._begin()
+
+    def _begin(self) -> None:
+        settings = self._settings
+        self._rate = 0  # of the input, 0 until it is known
+        self._channels = 0
+        self._position = 0
+        self._waiting = np.empty((0, 1), np.float32)
+        self._finished = False
+        self._next_tags_seconds = 0.0
+        self._processing_seconds = 0.0
+        self._taken = self._dropped = 0
+        if settings.sample_rate is not None:
+            self._set_rate(settings.sample_rate)
+        if settings.channels is not None:
+            self._set_channels(settings.channels)
+
+    # ---- what a task does with the sound
+    # ---------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _analyse(self, mono: Floats) -> list[Record]:
+        """Take sound at the model's rate, shape (n,); ``_position`` is that of the input's end."""
+
+    @abstractmethod
+    def _end_piece(self) -> list[Record]:
+        """Return what is due before a hole."""
+
+    @abstractmethod
+    def _go_on(self, frame: int) -> list[Record]:
+        """Go on after a hole with the first sample of posterior frame ``frame``."""
+
+    @abstractmethod
+    def _end(self) -> list[Record]:
+        """Return what is due at the end."""
+
+    @abstractmethod
+    def _reset(self) -> None:
+        """Become equal to a new object."""
+
+    @abstractmethod
+    def _counts(self) -> Counts:
+        """Count; may be called from any thread."""
+
+    @property
+    @abstractmethod
+    def members(self) -> int:
+        """How many networks take part; see :meth:`set_members`."""
+
+    @abstractmethod
+    def _set_members(self, count: int) -> None:
+        """Let so many members take part."""
+
+    def _set_rate(self, sample_rate: int) -> None:
+        self._resampler = Resampler(sample_rate, self._model_rate)
+        self._monitor = SignalMonitor(sample_rate, self._settings.source)
+        self._step = max(1, round(self._profile.chunk_seconds * sample_rate))
+        self._rate = sample_rate
+
+    def _set_channels(self, channels: int) -> None:
+        require(channels > 0, "channels", "> 0", channels)
+        check_selection(self._settings.channel, channels)
+        self._waiting = np.empty((0, channels), np.float32)
+        self._channels = channels
+
+    @property
+    def latency(self) -> Latency:
+        """The algorithmic delay, stage by stage, for the rate of the input, once it is known."""
+        if self._rate == 0:
+            return self._budget
+        return self._budget.with_resampling(self._resampler.latency_samples / self._rate)
+
+    @property
+    def stats(self) -> StreamStats:
+        """How the stream is doing; may be read from any thread."""
+        rate = self._rate or self._model_rate
+        taken_seconds = self._taken / rate
+        counts = self._counts()
+        return StreamStats(
+            audio_seconds=self._position / rate,
+            processing_seconds=self._processing_seconds,
+            rtf=self._processing_seconds / taken_seconds if taken_seconds else 0.0,
+            events=counts.events,
+            onsets=counts.onsets,
+            retracts=counts.retracts,
+            dropped_samples=self._dropped,
+            non_finite_samples=self._monitor.non_finite_samples if self._rate else 0,
+            members_skipped_seconds=counts.members_skipped_seconds,
+            cycles=counts.cycles,
+            respiratory_rate=counts.respiratory_rate,
+        )
+
+    def set_members(self, count: int) -> None:
+        """Let only so many networks of an ensemble take part from the next step on, to save time.
+
+        Those with the largest weights stay, the first ones among equals. A network that hears the stream itself has no
+        say, when it comes back, before it has heard :func:`~streamsed.models.warm_up_frames` frames. Records and
+        :attr:`stats` say where some were left out.
+
+        Parameters
+        ----------
+        count : int
+            From 1 to ``member_count``.
+
+        Raises
+        ------
+        ConfigError
+            Another number.
+        StateError
+            After ``flush``, or while another thread is inside.
+        """
+        with self._alone("set_members"):
+            self._set_members(count)
+
+    def process(self, chunk: npt.ArrayLike, sample_rate: int | None = None) -> list[Record]:
+        """Take sound in.
+
+        Parameters
+        ----------
+        chunk : array_like, shape (n,) or (n, channels)
+            float32 or float64 with full scale 1, or int16; any n, 0 included. NaN and Inf are replaced by
+            0, with a ``health`` record.
+        sample_rate : int, optional
+            Of the chunk, in Hz; to be given with the first chunk at the latest, unless it is the model's.
+
+        Returns
+        -------
+        list of Record
+            In the order in which they were decided.
+
+        Raises
+        ------
+        ConfigError
+            A chunk of another type or shape; a rate or a number of channels that differs from before.
+        StateError
+            After ``flush``, or while another thread is inside.
+        """
+        with self._alone("process"):
+            samples = as_samples(chunk)
+            self._check_rate(sample_rate)
+            if len(samples) == 0:
+                return []
+            self._check_channels(samples.shape[1])
+            if len(self._waiting):
+                samples = np.concatenate([self._waiting, samples])
+            records: list[Record] = []
+            step, whole = self._step, len(samples) - len(samples) % self._step
+            for begin in range(0, whole, step):
+                records += self._take(samples[begin : begin + step])
+            # A copy, as the caller may use the memory of his chunk again.
+            self._waiting = samples[whole:].copy()
+            return records
+
+    def _check_rate(self, sample_rate: int | None) -> None:
+        if self._rate == 0:
+            self._set_rate(self._model_rate if sample_rate is None else sample_rate)
+        elif sample_rate is not None and sample_rate != self._rate:
+            raise ConfigError(
+                f"sample_rate: expected {self._rate} as at the beginning of stream {self._settings.source}, "
+                f"got {sample_rate}; reset() it or make another one"
+            )
+
+    def _check_channels(self, channels: int) -> None:
+        if self._channels == 0:
+            self._set_channels(channels)
+        elif channels != self._channels:
+            raise ConfigError(
+                f"channels: expected {self._channels} as at the beginning of stream {self._settings.source}, "
+                f"got {channels}; reset() it or make another one"
+            )
+
+    def _take(self, samples: Floats) -> list[Record]:
+        """Process one step, shape (n, channels); n > 0."""
+        sound, health = self._monitor.process(samples, self._position)
+        self._position += len(samples)
+        self._taken += len(samples)
+        mono = self._resampler.process(mix_down(sound, self._settings.channel))
+        return [*health, *self._analyse(mono)]
+
+    def _take_waiting(self) -> list[Record]:
+        """Process what does not fill a step, before a gap or at the end, and what the stages hold back."""
+        if self._rate == 0:
+            return []
+        records = self._take(self._waiting) if len(self._waiting) else []
+        self._waiting = self._waiting[:0]
+        return [*records, *self._analyse(self._resampler.flush())]
+
+    def _tags(self, labels: tuple[str, ...], posteriors: Floats, frames: int) -> list[Record]:
+        """Return the strongest of ``posteriors``, shape (K,), those of the newest of so many frames, if it is time."""
+        seconds = frames * self._frame_samples / self._model_rate
+        if not self._settings.top_k or seconds < self._next_tags_seconds:
+            return []
+        self._next_tags_seconds = seconds + TAGS_SECONDS
+        order = np.argsort(-posteriors, kind="stable")[: self._settings.top_k]
+        best = {labels[i]: round(float(posteriors[i]), 4) for i in order}
+        return [Tags(round(seconds, 4), best, self._settings.source)]
+
+    @property
+    def _emitted_seconds(self) -> float:
+        return round(self._position / self._rate, 6)
+
+    def _time_utc(self, seconds: float) -> str | None:
+        """Wall-clock time of a moment of the stream, if that of its beginning is known."""
+        if self._settings.time_origin is None:
+            return None
+        moment = self._settings.time_origin + timedelta(seconds=seconds)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def gap(self, missing_samples: int, cause: GapCause) -> list[Record]:
+        """Account for sound that was lost right after what was taken in so far.
+
+        The audio clock advances by exactly ``missing_samples``; nothing is smoothed across the hole. The
+        analysis goes on with the next whole posterior frame, so that times stay exact.
+
+        Parameters
+        ----------
+        missing_samples : int
+            At the rate of the input; 0 does nothing.
+        cause : {"overflow", "device", "overload"}
+
+        Returns
+        -------
+        list of Record
+            What was still to be decided, the Gap, and what it ends.
+
+        Raises
+        ------
+        ConfigError
+            A negative number, or another cause.
+        StateError
+            After ``flush``, or while another thread is inside.
+        """
+        require(missing_samples >= 0, "missing_samples", ">= 0", missing_samples)
+        require(cause in ("overflow", "device", "overload"), "cause", "overflow, device or overload", cause)
+        with self._alone("gap"):
+            if missing_samples == 0:
+                return []
+            self._check_rate(None)
+            records = self._take_waiting()
+            records += self._end_piece()
+            records.append(Gap(self._position, missing_samples, cause, self._settings.source))
+            self._position += missing_samples
+            self._dropped += missing_samples
+            self._monitor.gap()
+            records += self._resume()
+            return records
+
+    def _resume(self) -> list[Record]:
+        """Go on after a gap at the next whole posterior frame."""
+        resampler = self._resampler
+        # In units in which both rates are whole: 1 / (rate_in · up) seconds.
+        position, frame_units = self._position * resampler.up, self._frame_samples * resampler.down
+        frame = -(-position // frame_units)
+        resampler.reset(offset=frame * frame_units - position)
+        return self._go_on(frame)
+
+    def flush(self) -> list[Record]:
+        """Decide everything that is open; afterwards only :meth:`reset` is legal.
+
+        Returns
+        -------
+        list of Record
+
+        Raises
+        ------
+        StateError
+            When called twice, or while another thread is inside.
+        """
+        with self._alone("flush"):
+            records = self._take_waiting()
+            records += self._end()
+            self._finished = True
+            return records
+
+    def reset(self) -> None:
+        """Become equal to a new stream.
+
+        Raises
+        ------
+        StateError
+            While another thread is inside.
+        """
+        with self._alone("reset", may_be_finished=True):
+            self._reset()
+            self._begin()
+
+    @contextmanager
+    def _alone(self, verb: str, may_be_finished: bool = False) -> Iterator[None]:
+        source = self._settings.source
+        with self._one_thread:
+            if self._finished and not may_be_finished:
+                raise StateError(f"{verb}: expected a stream that was not flushed; reset() {source} first")
+            begin = time.perf_counter()
+            yield
+            self._processing_seconds += time.perf_counter() - begin
+
+
+def utc(time_origin: datetime | None) -> datetime | None:
+    """Return the wall-clock time of sample 0 in UTC; it must say its own time zone."""
+    if time_origin is None:
+        return None
+    require(time_origin.tzinfo is not None, "time_origin", "a time with a time zone", time_origin)
+    return time_origin.astimezone(UTC)
