@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from streamsed.errors import FormatError
-from streamsed.types import Event, Start, record_from_dict
+from streamsed.types import CYCLE_LABELS, Event, Start, record_from_dict
 
 _AUDIO = "wav wave flac ogg oga opus mp3 aif aiff aifc au snd caf w64 rf64"
 AUDIO_EXTENSIONS = frozenset(f".{name}" for name in _AUDIO.split())
@@ -20,8 +20,6 @@ AUDIO_EXTENSIONS = frozenset(f".{name}" for name in _AUDIO.split())
 _MEDIA_EXTENSIONS = AUDIO_EXTENSIONS | {".m4a", ".aac", ".wma", ".webm", ".mp4", ".mkv", ".mov", ".avi"}
 _TEXT = "jsonl ndjson json tsv csv txt labels rttm"
 _TEXT_EXTENSIONS = frozenset(f".{name}" for name in _TEXT.split())
-
-CYCLE_LABELS = ("normal", "crackle", "wheeze", "both")
 
 
 @dataclass(frozen=True)

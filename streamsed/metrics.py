@@ -1,4 +1,4 @@
-"""Metrics of events, of posteriors and of confidences; docs/evaluation.md says what each number means.
+"""Metrics of events, posteriors, confidences and respiratory cycles; docs/evaluation.md says what each number means.
 
 All of it is numpy alone, except :func:`psds` and :func:`sed_scores_eval_input`, which need ``sed_scores_eval`` (extra
 ``train``).
@@ -8,6 +8,15 @@ from __future__ import annotations
 
 from streamsed._metrics.bootstrap import Interval, bootstrap_interval
 from streamsed._metrics.calibration import Calibration, ClassCalibration, calibration, class_calibration
+from streamsed._metrics.cycle_segmentation import (
+    CycleCounts,
+    CycleIntervals,
+    CycleScores,
+    CycleTimes,
+    cycle_counts,
+    cycle_scores,
+    match_cycles,
+)
 from streamsed._metrics.delay import Alarms, DetectionDelay, detection_delay, frame_alarms
 from streamsed._metrics.events import (
     EmptyOutput,
@@ -34,20 +43,39 @@ from streamsed._metrics.ranking import (
     precision_recall,
     roc_curve,
 )
+from streamsed._metrics.respiration import (
+    BINARY_LABELS,
+    IcbhiIntervals,
+    IcbhiScore,
+    LabelCounts,
+    LabelledCycles,
+    detected_label_counts,
+    icbhi_score,
+    label_counts,
+)
 from streamsed._metrics.score_files import FrameScores, ScoreFileWriter, read_score_files, write_score_file
 from streamsed._metrics.selective import RiskCoverage, risk_coverage
 
 __all__ = [
+    "BINARY_LABELS",
     "Alarms",
     "Calibration",
     "ClassCalibration",
+    "CycleCounts",
+    "CycleIntervals",
+    "CycleScores",
+    "CycleTimes",
     "DetectionDelay",
     "EmptyOutput",
     "EventLists",
     "EventTuple",
     "F1Intervals",
     "FrameScores",
+    "IcbhiIntervals",
+    "IcbhiScore",
     "Interval",
+    "LabelCounts",
+    "LabelledCycles",
     "Novelty",
     "PrecisionRecall",
     "RecordingCounts",
@@ -60,12 +88,18 @@ __all__ = [
     "bootstrap_interval",
     "calibration",
     "class_calibration",
+    "cycle_counts",
+    "cycle_scores",
+    "detected_label_counts",
     "detection_delay",
     "event_counts",
     "event_hits",
     "event_metrics",
     "fpr_at_tpr",
     "frame_alarms",
+    "icbhi_score",
+    "label_counts",
+    "match_cycles",
     "novelty",
     "precision_recall",
     "psds",

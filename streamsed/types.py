@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 CONTRACT_VERSION = 1
+# Of respiratory cycles: neither, one or both of the adventitious sounds.
+CYCLE_LABELS = ("normal", "crackle", "wheeze", "both")
 
 GapCause = Literal["overflow", "device", "overload"]
 StatusState = Literal["listening", "stalled", "recovering", "device_changed", "stopped"]

@@ -89,6 +89,19 @@ def drawn_recordings(n_recordings: int, resamples: int, seed: int) -> NDArray[np
     return np.random.default_rng(seed).integers(0, n_recordings, (resamples, n_recordings))
 
 
+def times_drawn(n_recordings: int, resamples: int, seed: int) -> NDArray[np.int64]:
+    """Return how often each recording is drawn, shape (resamples, n_recordings)."""
+    draws = drawn_recordings(n_recordings, resamples, seed)
+    counts: NDArray[np.int64] = np.apply_along_axis(np.bincount, 1, draws, minlength=n_recordings)
+    return counts
+
+
+def times_drawn_by_group(groups: Sequence[str], resamples: int, seed: int) -> NDArray[np.int64]:
+    """Return how often each recording is drawn where groups are drawn whole, shape (resamples, n_recordings)."""
+    names, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    return times_drawn(len(names), resamples, seed)[:, group]
+
+
 def percentile_interval(value: float, resampled: ArrayLike, level: float) -> Interval:
     """Return the interval of values that were computed from resampled recordings."""
     require(0 < level < 1, "level", "in (0, 1)", level)

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsed._metrics.bootstrap import Interval, drawn_recordings, percentile_interval
+from streamsed._metrics.bootstrap import Interval, percentile_interval, times_drawn
 from streamsed.config import require
 
 EventTuple: TypeAlias = tuple[float, float, str]
@@ -161,10 +161,9 @@ class RecordingCounts:
             If there is no recording or a parameter is out of range.
         """
         report = self.report(empty_output)
-        draws = drawn_recordings(len(self.recordings), resamples, seed)
-        times_drawn = np.apply_along_axis(np.bincount, 1, draws, minlength=len(self.recordings))
+        drawn = times_drawn(len(self.recordings), resamples, seed)
         matched, expected, produced = (
-            times_drawn @ array for array in (self.true_positives, self.reference, self.estimated)
+            drawn @ array for array in (self.true_positives, self.reference, self.estimated)
         )
         per_class = _f1(matched, expected, produced, empty_output)
         defined = ~np.isnan(per_class)

@@ -4,7 +4,8 @@ Rocha et al., "An open access database for the evaluation of respiratory sound c
 Physiological Measurement 40 (3), 2019. Research software, not a medical device.
 """
 
-from streamsed.annotations import CYCLE_LABELS, AnnotatedCycle
+from streamsed.annotations import AnnotatedCycle
+from streamsed.types import CYCLE_LABELS
 from training.data.icbhi.audio import load_recording
 from training.data.icbhi.read import read_icbhi
 from training.data.icbhi.recording import IcbhiData, LungRecording, Patient

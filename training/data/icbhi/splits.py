@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streamsed.annotations import CYCLE_LABELS, AnnotatedCycle
+from streamsed.annotations import AnnotatedCycle
 from streamsed.config import require
+from streamsed.types import CYCLE_LABELS
 from training.data.icbhi.recording import IcbhiData, LungRecording
 
 _DRAWS = 200
