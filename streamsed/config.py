@@ -141,6 +141,12 @@ class LogMelConfig:
         Offline option only: librosa's centred frames with zero padding.
     precision : {"float32", "float64"}
         Arithmetic inside; the output is float32 either way.
+    warp_factor : float
+        In [0.5, 2]: what the edge frequencies of all bands are multiplied by, up to a bend near ``warp_high_hz`` from
+        where on they go straight to sample_rate / 2 (vocal tract length perturbation, an augmentation; Jaitly and
+        Hinton 2013). 1: not at all.
+    warp_high_hz : float or None
+        Above 0, below sample_rate / 2; None means 0.3·sample_rate.
     """
 
     sample_rate: int = 16000
@@ -165,6 +171,8 @@ class LogMelConfig:
     running_seconds: float = 10.0
     center: bool = False
     precision: Literal["float32", "float64"] = "float32"
+    warp_factor: float = 1.0
+    warp_high_hz: float | None = None
 
     def __post_init__(self) -> None:
         """Turn sequences into tuples, so that a config stays hashable."""

@@ -24,6 +24,9 @@ PAPERS = {
     "audiovisual": LogMelConfig(22100, 2048, 2048, 366, 128),
     "lungs": LogMelConfig(22000, 512, 512, 512, 50, 50, 2000),
     "lungs_full_band": LogMelConfig(22000, 512, 512, 512, 50, log="db"),
+    "lungs_up": LogMelConfig(22000, 512, 512, 512, 50, 50, warp_factor=1.1, warp_high_hz=3200),
+    "lungs_down": LogMelConfig(22000, 512, 512, 512, 50, 50, warp_factor=0.9, warp_high_hz=3800),
+    "low_rate_up": LogMelConfig(4000, 256, 256, 128, 32, 50, 1900, warp_factor=1.07),
     "low_latency_32ms": LogMelConfig(16000, 512, 512, 160, 64, 50),
     "low_latency_25ms": LogMelConfig(16000, 400, 400, 160, 40, 20, mel_scale="htk", area_norm=False),
     "padded_25ms": LogMelConfig(16000, 512, 400, 160, 40, periodic=False),
@@ -42,6 +45,23 @@ def isa(request):
         pytest.skip(f"this machine has no {request.param}")
     yield request.param
     _core.force_isa("auto")
+
+
+def warped_filters(config: LogMelConfig) -> np.ndarray:
+    """The bands (n_mels, bins) between warped edges, as Jaitly and Hinton write the warp, in float64."""
+    half = config.sample_rate / 2
+    high = 0.6 * half if config.warp_high_hz is None else config.warp_high_hz
+    factor = config.warp_factor
+    edges = librosa.mel_frequencies(config.n_mels + 2, fmin=config.f_min, fmax=config.f_max or half)
+    mapped = high * min(factor, 1)
+    above = half - (half - mapped) / (half - mapped / factor) * (half - edges)
+    low, peak, top = (
+        np.where(edges <= mapped / factor, edges * factor, above)[i:][:, None] for i in range(3)
+    )
+    low, peak, top = low[: config.n_mels], peak[: config.n_mels], top[: config.n_mels]
+    bins = np.arange(config.n_fft // 2 + 1) * config.sample_rate / config.n_fft
+    triangles = np.minimum((bins - low) / (peak - low), (top - bins) / (top - peak))
+    return np.maximum(triangles, 0) * 2 / (top - low)
 
 
 def oracle(samples: np.ndarray, config: LogMelConfig) -> np.ndarray:
@@ -73,6 +93,8 @@ def oracle(samples: np.ndarray, config: LogMelConfig) -> np.ndarray:
         norm="slaney" if config.area_norm else None,
         dtype=np.float64,
     )
+    if config.warp_factor != 1:
+        weights = warped_filters(config)
     magnitude = np.abs(spectrum)
     mel = (weights @ (magnitude**2 if config.spectrum == "power" else magnitude)).T
     if config.log == "none":
@@ -93,6 +115,20 @@ def test_equals_librosa_in_float64(name, precision, isa):
     config = dataclasses.replace(PAPERS[name], precision=precision)
     samples = noise(2.0, config.sample_rate)
     np.testing.assert_allclose(LogMel(config)(samples), oracle(samples, config), rtol=1e-5, atol=1e-4)
+
+
+def test_a_warp_moves_a_tone_and_leaves_an_unwarped_front_end_as_it_was():
+    tone = np.sin(2 * np.pi * 600 * np.arange(8000) / 4000).astype(np.float32)
+    plain = LogMelConfig(4000, 256, 256, 128, 32, 50)
+    assert np.array_equal(
+        LogMel(plain)(tone), LogMel(dataclasses.replace(plain, warp_factor=1.0, warp_high_hz=100.0))(tone)
+    )
+    loudest = [
+        LogMel(dataclasses.replace(plain, warp_factor=factor))(tone).mean(0).argmax()
+        for factor in (0.8, 1, 1.25)
+    ]
+    # A factor above 1 moves the bands up, so that a tone falls into a lower one.
+    assert loudest[0] > loudest[1] > loudest[2]
 
 
 def test_a_pure_tone_keeps_its_leakage_floor_in_float64():
@@ -227,6 +263,11 @@ def test_strided_samples_are_read_as_they_are():
         ({"n_mels": 0}, "n_mels"),
         ({"f_min": -1.0}, "f_min"),
         ({"f_max": 8001.0}, "f_max"),
+        ({"warp_factor": 0.49}, r"warp_factor: expected a factor in \[0.5, 2\], got 0.49"),
+        ({"warp_factor": float("nan")}, "warp_factor"),
+        ({"warp_factor": 1.1, "warp_high_hz": 8000.0}, "warp_high_hz: expected Hz above 0, below"),
+        ({"warp_factor": 0.9, "warp_high_hz": 0.0}, "warp_high_hz"),
+        ({"warp_factor": 0.9, "warp_high_hz": float("nan")}, "warp_high_hz"),
         ({"f_min": 4000.0, "f_max": 3000.0}, "f_max"),
         ({"window": "kaiser"}, "window"),
         ({"mel_scale": "bark"}, "mel_scale"),

@@ -28,11 +28,12 @@ Enum parse(const char* parameter, const char* expected, const std::string& value
 }
 
 LogMelConfig make_config(int sample_rate, int n_fft, int window_length, int hop_length, int n_mels, double f_min,
-                         std::optional<double> f_max, const std::string& window, bool periodic,
-                         const std::string& mel_scale, bool area_norm, const std::string& spectrum,
-                         const std::string& log, double floor, std::optional<double> clamp_min,
-                         std::optional<double> clamp_max, const std::string& normalisation, std::vector<double> mean,
-                         std::vector<double> std, double running_seconds, bool center, const std::string& precision) {
+                         std::optional<double> f_max, double warp_factor, std::optional<double> warp_high_hz,
+                         const std::string& window, bool periodic, const std::string& mel_scale, bool area_norm,
+                         const std::string& spectrum, const std::string& log, double floor,
+                         std::optional<double> clamp_min, std::optional<double> clamp_max,
+                         const std::string& normalisation, std::vector<double> mean, std::vector<double> std,
+                         double running_seconds, bool center, const std::string& precision) {
   LogMelConfig config;
   config.sample_rate = sample_rate;
   config.n_fft = n_fft;
@@ -41,6 +42,9 @@ LogMelConfig make_config(int sample_rate, int n_fft, int window_length, int hop_
   config.n_mels = n_mels;
   config.f_min = f_min;
   config.f_max = f_max.value_or(0.5 * sample_rate);
+  config.warp_factor = warp_factor;
+  // 4800 Hz of 8000, as in the paper that the warp is from.
+  config.warp_high_hz = warp_high_hz.value_or(0.6 * 0.5 * sample_rate);
   config.window = parse<WindowShape>("window", "hann or hamming", window,
                                      {{"hann", WindowShape::hann}, {"hamming", WindowShape::hamming}});
   config.periodic = periodic;
@@ -164,21 +168,22 @@ py::array_t<float> run_online(OnlineLogMel& online, const py::array& array) {
 void bind_frontend(py::module_& m) {
   py::class_<LogMel, std::shared_ptr<LogMel>>(m, "LogMel", "Plan of one log-mel front-end; const, shared by streams.")
       .def(py::init([](int sample_rate, int n_fft, int window_length, int hop_length, int n_mels, double f_min,
-                       std::optional<double> f_max, const std::string& window, bool periodic,
-                       const std::string& mel_scale, bool area_norm, const std::string& spectrum,
-                       const std::string& log, double floor, std::optional<double> clamp_min,
-                       std::optional<double> clamp_max, const std::string& normalisation, std::vector<double> mean,
-                       std::vector<double> std, double running_seconds, bool center, const std::string& precision) {
-             return std::make_shared<LogMel>(make_config(sample_rate, n_fft, window_length, hop_length, n_mels, f_min,
-                                                         f_max, window, periodic, mel_scale, area_norm, spectrum, log,
-                                                         floor, clamp_min, clamp_max, normalisation, std::move(mean),
-                                                         std::move(std), running_seconds, center, precision));
+                       std::optional<double> f_max, double warp_factor, std::optional<double> warp_high_hz,
+                       const std::string& window, bool periodic, const std::string& mel_scale, bool area_norm,
+                       const std::string& spectrum, const std::string& log, double floor,
+                       std::optional<double> clamp_min, std::optional<double> clamp_max,
+                       const std::string& normalisation, std::vector<double> mean, std::vector<double> std,
+                       double running_seconds, bool center, const std::string& precision) {
+             return std::make_shared<LogMel>(make_config(
+                 sample_rate, n_fft, window_length, hop_length, n_mels, f_min, f_max, warp_factor, warp_high_hz, window,
+                 periodic, mel_scale, area_norm, spectrum, log, floor, clamp_min, clamp_max, normalisation,
+                 std::move(mean), std::move(std), running_seconds, center, precision));
            }),
            py::kw_only(), py::arg("sample_rate"), py::arg("n_fft"), py::arg("window_length"), py::arg("hop_length"),
-           py::arg("n_mels"), py::arg("f_min"), py::arg("f_max"), py::arg("window"), py::arg("periodic"),
-           py::arg("mel_scale"), py::arg("area_norm"), py::arg("spectrum"), py::arg("log"), py::arg("floor"),
-           py::arg("clamp_min"), py::arg("clamp_max"), py::arg("normalisation"), py::arg("mean"), py::arg("std"),
-           py::arg("running_seconds"), py::arg("center"), py::arg("precision"))
+           py::arg("n_mels"), py::arg("f_min"), py::arg("f_max"), py::arg("warp_factor"), py::arg("warp_high_hz"),
+           py::arg("window"), py::arg("periodic"), py::arg("mel_scale"), py::arg("area_norm"), py::arg("spectrum"),
+           py::arg("log"), py::arg("floor"), py::arg("clamp_min"), py::arg("clamp_max"), py::arg("normalisation"),
+           py::arg("mean"), py::arg("std"), py::arg("running_seconds"), py::arg("center"), py::arg("precision"))
       .def("__call__", &run_offline, py::arg("samples"), "Log-mel (T, n_mels) float32 of samples (n,).")
       .def(
           "frame_count", [](const LogMel& self, std::int64_t samples) { return self.config().frame_count(samples); },

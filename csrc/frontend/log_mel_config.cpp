@@ -19,6 +19,11 @@ void LogMelConfig::validate() const {
   require(std::isfinite(f_min) && f_min >= 0.0, "f_min", "Hz of 0 or more", f_min);
   require(std::isfinite(f_max) && f_max > f_min, "f_max", "Hz above f_min", f_max);
   require(f_max <= 0.5 * sample_rate, "f_max", "Hz of at most sample_rate / 2", f_max);
+  require(warp_factor >= 0.5 && warp_factor <= 2.0, "warp_factor", "a factor in [0.5, 2]", warp_factor);
+  if (warp_factor != 1.0) {
+    require(warp_high_hz > 0.0 && warp_high_hz < 0.5 * sample_rate, "warp_high_hz", "Hz above 0, below sample_rate / 2",
+            warp_high_hz);
+  }
   require(std::isfinite(floor) && floor >= 1e-37, "floor", "a finite number of at least 1e-37", floor);
   require(!std::isnan(clamp_min) && !std::isnan(clamp_max) && clamp_min < clamp_max, "clamp_min",
           "a number below clamp_max", clamp_min);

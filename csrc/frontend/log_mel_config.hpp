@@ -21,6 +21,8 @@ struct LogMelConfig {
   int n_mels = 64;
   double f_min = 0.0;
   double f_max = 8000.0;
+  double warp_factor = 1.0;
+  double warp_high_hz = 4800.0;  // make_config: 0.6 of half the sample rate unless given
   WindowShape window = WindowShape::hann;
   bool periodic = true;
   MelScale mel_scale = MelScale::slaney;

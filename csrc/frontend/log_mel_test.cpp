@@ -172,9 +172,29 @@ TEST(LogMelConfig, NamesTheFieldThatIsWrong) {
   EXPECT_NE(message([](LogMelConfig& c) { c.window_length = 513; }).find("window_length"), std::string::npos);
   EXPECT_NE(message([](LogMelConfig& c) { c.hop_length = 0; }).find("hop_length"), std::string::npos);
   EXPECT_NE(message([](LogMelConfig& c) { c.f_max = 9000; }).find("f_max"), std::string::npos);
+  EXPECT_NE(message([](LogMelConfig& c) { c.warp_factor = 0.4; }).find("warp_factor"), std::string::npos);
+  EXPECT_NE(message([](LogMelConfig& c) {
+              c.warp_factor = 1.1;
+              c.warp_high_hz = 8000.0;
+            }).find("warp_high_hz"),
+            std::string::npos);
   EXPECT_NE(message([](LogMelConfig& c) { c.floor = 0; }).find("floor"), std::string::npos);
   EXPECT_NE(message([](LogMelConfig& c) { c.f_min = std::numeric_limits<double>::quiet_NaN(); }).find("f_min"),
             std::string::npos);
+}
+
+TEST(Warp, IsContinuousAndRisesFromZeroToHalfTheSampleRate) {
+  for (const double factor : {0.5, 0.9, 1.0, 1.1, 2.0}) {
+    for (const double high : {100.0, 4800.0, 7999.0}) {
+      EXPECT_EQ(warp_hz(0.0, factor, high, 8000.0), 0.0);
+      EXPECT_EQ(warp_hz(8000.0, factor, high, 8000.0), 8000.0);
+      const double bend = high * std::min(factor, 1.0) / factor;
+      EXPECT_NEAR(warp_hz(bend, factor, high, 8000.0), warp_hz(std::nextafter(bend, 9e9), factor, high, 8000.0), 1e-8);
+      for (double hz = 0.0; hz < 8000.0; hz += 10.0) {
+        EXPECT_LT(warp_hz(hz, factor, high, 8000.0), warp_hz(hz + 10.0, factor, high, 8000.0));
+      }
+    }
+  }
 }
 
 TEST(MelScale, IsInvertible) {

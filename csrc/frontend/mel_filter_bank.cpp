@@ -24,6 +24,13 @@ double mel_to_hz(double mel, MelScale scale) {
   return kBreakHz * std::exp(kLogStep * (mel - break_mel));
 }
 
+double warp_hz(double hz, double factor, double high_hz, double nyquist) {
+  const double mapped = high_hz * std::min(factor, 1.0);
+  const double bend = mapped / factor;
+  if (hz <= bend) return factor * hz;
+  return nyquist - (nyquist - mapped) / (nyquist - bend) * (nyquist - hz);
+}
+
 std::vector<double> mel_edges_hz(const LogMelConfig& config) {
   const double low = hz_to_mel(config.f_min, config.mel_scale);
   const double high = hz_to_mel(config.f_max, config.mel_scale);
@@ -31,6 +38,10 @@ std::vector<double> mel_edges_hz(const LogMelConfig& config) {
   for (std::size_t i = 0; i < edges.size(); ++i) {
     const double mel = low + (high - low) * static_cast<double>(i) / static_cast<double>(edges.size() - 1);
     edges[i] = mel_to_hz(mel, config.mel_scale);
+    // Without a warp the edges stay as they are, to the last bit.
+    if (config.warp_factor != 1.0) {
+      edges[i] = warp_hz(edges[i], config.warp_factor, config.warp_high_hz, 0.5 * config.sample_rate);
+    }
   }
   return edges;
 }
