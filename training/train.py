@@ -82,7 +82,7 @@ def train(recipe: Recipe, run: Path, resume: bool = True) -> Path:
         precision=recipe.train.precision,  # type: ignore[arg-type]
         gradient_clip_val=recipe.train.clip_norm,
         logger=make_loggers(recipe.train.logger, run, resumes),
-        callbacks=_callbacks(recipe, run),
+        callbacks=callbacks_of(recipe.train, recipe.data.validates, run),
         log_every_n_steps=20,
         enable_model_summary=False,
     )
@@ -156,12 +156,25 @@ def _has_settled(trainer: lightning.Trainer, settings: TrainSettings) -> bool:
     return trainer.global_step >= settings.settled(int(trainer.estimated_stepping_batches))
 
 
-def _callbacks(recipe: Recipe, run: Path) -> list[Callback]:
-    settings = recipe.train
+def callbacks_of(settings: TrainSettings, validates: bool, run: Path) -> list[Callback]:
+    """Return what averages the weights, stops early and writes the checkpoints, as the settings ask for.
+
+    Parameters
+    ----------
+    settings : TrainSettings
+    validates : bool
+        Whether there is something to validate on.
+    run : Path
+        Folder of the checkpoints.
+
+    Raises
+    ------
+    ConfigError
+        If they ask for a validation that there is not.
+    """
     callbacks: list[Callback] = []
     if settings.ema_decay > 0:
         callbacks.append(EMAWeightAveraging(decay=settings.ema_decay))
-    validates = recipe.data.validates
     if settings.patience > 0:
         require(validates, "patience", "0 without a holdout to validate on", settings.patience)
         callbacks.append(EarlyStoppingOnceSettled(settings))
@@ -222,14 +235,19 @@ def start_from(module: SoundEventModule, checkpoint: Path) -> None:
     module.load_state_dict(state, strict=False)
 
 
+def current_commit() -> str:
+    """Return the commit of the code that trains, for the provenance of what it makes."""
+    folder = Path(__file__).parent
+    command = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
 def _write_provenance(recipe: Recipe, run: Path) -> None:
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=recipe.folder, capture_output=True, text=True, check=False
-    ).stdout.strip()
     recordings = recipe.data.recordings
     facts = {
         "recipe": recipe.name,
-        "commit": commit or "unknown",
+        "commit": current_commit(),
         "train_folds": list(recipe.data.train_folds) if recordings is None else [],
         "recordings": None if recordings is None else dataclasses.asdict(recordings),
     }
