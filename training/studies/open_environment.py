@@ -312,7 +312,9 @@ def novelties(
             "entropy" if here.confidences is None else "1 - c": (
                 1 - mean_confidence(here),
                 1 - mean_confidence(there),
-            )
+            ),
+            # That nothing known sounds: the baseline of Hendrycks and Gimpel (2017), for several labels at once.
+            "1 - max p": (1 - _highest(here), 1 - _highest(there)),
         }
         if here.uncertainties is not None and there.uncertainties is not None:
             scores["u"] = (here.uncertainties.mean(axis=0), there.uncertainties.mean(axis=0))
@@ -338,6 +340,11 @@ def novelties(
                 case: _novelty(*item, resamples) for case, item in cases.items()
             }
     return found
+
+
+def _highest(item: Ensemble) -> Floats:
+    """Highest posterior of the averaged members in each frame (N, T')."""
+    return item.fused(calibrated=False).max(axis=-1)
 
 
 def _domain_frames(known: Floats, unknown: Floats) -> npt.NDArray[np.int64]:
