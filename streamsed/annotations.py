@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from streamsed.errors import FormatError
-from streamsed.types import CYCLE_LABELS, Event, Start, record_from_dict
+from streamsed.types import CYCLE_LABELS, Cycle, Event, Start, record_from_dict
 
 _AUDIO = "wav wave flac ogg oga opus mp3 aif aiff aifc au snd caf w64 rf64"
 AUDIO_EXTENSIONS = frozenset(f".{name}" for name in _AUDIO.split())
@@ -20,6 +22,11 @@ AUDIO_EXTENSIONS = frozenset(f".{name}" for name in _AUDIO.split())
 _MEDIA_EXTENSIONS = AUDIO_EXTENSIONS | {".m4a", ".aac", ".wma", ".webm", ".mp4", ".mkv", ".mov", ".avi"}
 _TEXT = "jsonl ndjson json tsv csv txt labels rttm"
 _TEXT_EXTENSIONS = frozenset(f".{name}" for name in _TEXT.split())
+_ICBHI_NAME = re.compile(r"([0-9]+)_[0-9A-Za-z]+_(?:Tc|[APL][lr])_(?:sc|mc)_[0-9A-Za-z]+")
+_CYCLE_RECORD = re.compile(r'"type": *"cycle(_open)?"')
+# Neighbours in lists with rounded times may overlap by that.
+_ROUNDING_SECONDS = 2e-3
+_ICBHI_TOLERANCE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -98,7 +105,10 @@ def read_icbhi_cycles(path: str | Path, tolerance: float = 0.0) -> tuple[list[An
     notes: list[str] = []
     for number, line in numbered_lines(path):
         where = f"{path}:{number}"
-        cycle = _icbhi_cycle(line, where, number)
+        try:
+            cycle = _icbhi_cycle(line, number)
+        except ValueError as error:
+            raise FormatError(f"{where}: {error}") from None
         before = cycles[-1] if cycles else None
         if before is not None and cycle.onset < before.offset:
             over = before.offset - cycle.onset
@@ -115,14 +125,14 @@ def read_icbhi_cycles(path: str | Path, tolerance: float = 0.0) -> tuple[list[An
     return cycles, notes
 
 
-def _icbhi_cycle(line: str, where: str, number: int) -> AnnotatedCycle:
+def _icbhi_cycle(line: str, number: int | None = None) -> AnnotatedCycle:
     cells = line.replace(",", " ").split()
     if len(cells) != 4 or not all(_is_number(cell) for cell in cells[:2]) or not set(cells[2:]) <= {"0", "1"}:
         expected = "start, end, crackles (0 or 1), wheezes (0 or 1)"
-        raise FormatError(f"{where}: expected {expected}, got {line.strip()[:80]!r}")
+        raise ValueError(f"expected {expected}, got {line.strip()[:80]!r}")
     onset, offset = float(cells[0]), float(cells[1])
     if not 0 <= onset < offset < math.inf:
-        raise FormatError(f"{where}: expected times 0 <= start < end, got {cells[0]}, {cells[1]}")
+        raise ValueError(f"expected times 0 <= start < end, got {cells[0]}, {cells[1]}")
     return AnnotatedCycle(onset, offset, cells[2] == "1", cells[3] == "1", line=number)
 
 
@@ -141,19 +151,69 @@ def read_event_list(path: str | Path) -> EventList:
         If nothing is there, or a line cannot be understood (named with file and line), or two files list the
         same recording.
     """
+    return _merged(_text_files(Path(path)), _read_file)
+
+
+def read_cycle_list(path: str | Path) -> EventList:
+    """Read respiratory cycles: of one file, or of every text file below a folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        ICBHI annotations, ``cycle`` records, or any list of events whose labels are :data:`CYCLE_LABELS`. Of an ICBHI
+        folder, ``audio_and_txt_files`` alone is read.
+
+    Returns
+    -------
+    EventList
+        One event per cycle, in order of time.
+
+    Raises
+    ------
+    FormatError
+        As :func:`read_event_list`; and if a label is no cycle's, or cycles of a recording overlap. Those of ICBHI
+        annotations may by 0.1 s, which is cut.
+    """
     path = Path(path)
-    if path.is_dir():
-        files = sorted(
-            item for item in path.rglob("*") if item.is_file() and item.suffix.lower() in _TEXT_EXTENSIONS
-        )
-        if not files:
-            raise FormatError(f"{path}: no event lists ({' '.join(sorted(_TEXT_EXTENSIONS))}) in this folder")
-    else:
-        files = [path]
+    inner = path / "audio_and_txt_files"
+    return _merged(_text_files(inner if inner.is_dir() else path), _read_cycles)
+
+
+def holds_cycles(path: str | Path) -> bool:
+    """Whether a file or folder has respiratory cycles to read: ICBHI annotations or ``cycle`` records.
+
+    Raises
+    ------
+    FormatError
+        If nothing is there or it is no text.
+    """
+    path = Path(path)
+    inner = path / "audio_and_txt_files"
+    return any(_has_cycles(file) for file in _text_files(inner if inner.is_dir() else path))
+
+
+def icbhi_patients(names: Iterable[str]) -> dict[str, str] | None:
+    """Return the patient of each recording by its ICBHI name; None unless all are such names."""
+    found = {name: _ICBHI_NAME.fullmatch(PurePosixPath(name).name) for name in names}
+    return {name: match[1] for name, match in found.items() if match} if all(found.values()) else None
+
+
+def _text_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(
+        item for item in path.rglob("*") if item.is_file() and item.suffix.lower() in _TEXT_EXTENSIONS
+    )
+    if not files:
+        raise FormatError(f"{path}: no event lists ({' '.join(sorted(_TEXT_EXTENSIONS))}) in this folder")
+    return files
+
+
+def _merged(files: list[Path], read: Callable[[Path], dict[str, list[LabelledEvent]]]) -> EventList:
     merged = EventList()
     origin: dict[str, Path] = {}
     for file in files:
-        for name, events in _read_file(file).items():
+        for name, events in read(file).items():
             if name in merged.recordings:
                 raise FormatError(f"{file}: recording {name!r} is listed in {origin[name]} as well")
             merged.recordings[name] = events
@@ -224,7 +284,50 @@ def _read_file(path: Path) -> dict[str, list[LabelledEvent]]:
     lines = numbered_lines(path)
     if not lines:
         return {path.stem: []}
+    return _parsed(path, lines, _recognise(path, lines[0][1]))
+
+
+def _read_cycles(path: Path) -> dict[str, list[LabelledEvent]]:
+    lines = numbered_lines(path)
+    if not lines:
+        return {path.stem: []}
     parse = _recognise(path, lines[0][1])
+    if isinstance(parse, _Icbhi):
+        cycles, _ = read_icbhi_cycles(path, _ICBHI_TOLERANCE_SECONDS)
+        return {path.stem: [LabelledEvent(c.onset, c.offset, c.label, c.confidence, c.line) for c in cycles]}
+    recordings = _parsed(path, lines, _JsonCycles() if isinstance(parse, _JsonLines) else parse)
+    for name, events in recordings.items():
+        events.sort(key=lambda event: event.onset)
+        for event in events:
+            if event.label not in CYCLE_LABELS:
+                expected = ", ".join(CYCLE_LABELS)
+                raise FormatError(
+                    f"{path}:{event.line}: expected a label among {expected}, got {event.label!r}"
+                )
+            if event.onset == event.offset:
+                raise FormatError(
+                    f"{path}:{event.line}: expected a cycle with onset < offset, got {event.onset}"
+                )
+        for before, event in pairwise(events):
+            if event.onset < before.offset - _ROUNDING_SECONDS or event.onset == before.onset:
+                raise FormatError(
+                    f"{path}:{event.line}: expected cycles of {name} one after the other, got one that begins at "
+                    f"{event.onset:g} s, where that of line {before.line} ends at {before.offset:g} s"
+                )
+    return recordings
+
+
+def _has_cycles(path: Path) -> bool:
+    lines = numbered_lines(path)
+    if not lines:
+        return False
+    parse = _recognise(path, lines[0][1])
+    if isinstance(parse, _JsonLines):
+        return any(_CYCLE_RECORD.search(line) for _, line in lines)
+    return isinstance(parse, _Icbhi)
+
+
+def _parsed(path: Path, lines: list[tuple[int, str]], parse: _Parser) -> dict[str, list[LabelledEvent]]:
     recordings: dict[str, list[LabelledEvent]] = {}
     for number, line in lines:
         try:
@@ -263,8 +366,7 @@ def _recognise(path: Path, first_line: str) -> _Parser:
 class _JsonLines:
     """Records of the output contract; those that are no events only tell which recordings there are."""
 
-    def __init__(self) -> None:
-        self._latest = ""
+    _record: type[Event] | type[Cycle] = Event
 
     def __call__(self, line: str) -> Iterator[tuple[str, LabelledEvent | None]]:
         try:
@@ -273,16 +375,22 @@ class _JsonLines:
             raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
         if not isinstance(fields, dict):
             raise TypeError(f"expected a JSON object, got {line.strip()[:40]!r}")
-        if fields.get("type") not in (Start.type, Event.type):
+        if fields.get("type") not in (Start.type, self._record.type):
             return
         record = record_from_dict(fields)
-        if isinstance(record, Event):
+        if isinstance(record, (Event, Cycle)):
             yield (
                 record.source,
                 LabelledEvent(float(record.onset), float(record.offset), record.label, record.confidence),
             )
         elif isinstance(record, Start):
             yield record.source, None
+
+
+class _JsonCycles(_JsonLines):
+    """The same of respiratory cycles."""
+
+    _record = Cycle
 
 
 class _Table:
@@ -345,14 +453,11 @@ class _Icbhi:
         self._stem = stem
 
     def __call__(self, line: str) -> Iterator[tuple[str, LabelledEvent | None]]:
-        cells = line.split()
-        if len(cells) != 4 or not set(cells[2:]) <= {"0", "1"}:
-            expected = "start, end, crackles (0 or 1), wheezes (0 or 1)"
-            raise ValueError(f"expected {expected}, got {line.strip()!r}")
+        cycle = _icbhi_cycle(line)
         yield self._stem, None
-        for label, flag in (("crackle", cells[2]), ("wheeze", cells[3])):
-            if flag == "1":
-                yield self._stem, _event(cells[0], cells[1], label)
+        for label, heard in (("crackle", cycle.crackle), ("wheeze", cycle.wheeze)):
+            if heard:
+                yield self._stem, LabelledEvent(cycle.onset, cycle.offset, label)
 
 
 def _rttm(line: str) -> Iterator[tuple[str, LabelledEvent | None]]:

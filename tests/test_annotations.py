@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from streamsed.annotations import (
     LabelledEvent,
+    holds_cycles,
+    icbhi_patients,
     pair_recordings,
+    read_cycle_list,
     read_durations,
     read_event_list,
     recording_name,
 )
 from streamsed.errors import FormatError
 from streamsed.sinks import make_format
-from streamsed.types import Event, Onset, Start, Summary
+from streamsed.types import Cycle, CycleOpen, Event, Onset, Start, Summary
 
 BARK = (1.25, 2.5, "bark")
 
@@ -151,3 +156,44 @@ def test_events_know_the_line_that_they_come_from(tmp_path):
     assert [event.line for event in events.recordings["scene"]] == [1, 3]
     # Where an event was read from is no part of what it is.
     assert events.recordings["scene"][0] == LabelledEvent(0.5, 1.0, "bark")
+
+
+def test_cycles_of_every_format(tmp_path):
+    icbhi = tmp_path / "a.txt"
+    icbhi.write_text("0\t1.05\t0\t0\n1.0\t2.0\t1\t0\n2.0\t3.0\t0\t1\n3.5\t4.0\t1\t1\n")
+    expected = [(0.0, 1.0, "normal"), (1.0, 2.0, "crackle"), (2.0, 3.0, "wheeze"), (3.5, 4.0, "both")]
+    assert read_cycle_list(icbhi).tuples() == {"a": expected}
+    assert holds_cycles(icbhi)
+    records = tmp_path / "found" / "b.jsonl"
+    records.parent.mkdir()
+    lines = [
+        json.dumps(Cycle(f"c{i}", "a.wav", onset, offset, label, {}, 0.7, 0.1).to_dict())
+        for i, (onset, offset, label) in enumerate(reversed(expected))
+    ]
+    opened = json.dumps(CycleOpen("c4", "a.wav", 4.0).to_dict())
+    begun = json.dumps(Start("other.wav", "lung", 4000, {}).to_dict())
+    records.write_text("\n".join([begun, *lines, opened]) + "\n")
+    found = read_cycle_list(records.parent)
+    assert found.tuples() == {"other": [], "a": expected}
+    assert {event.confidence for event in found.recordings["a"]} == {0.7}
+    assert holds_cycles(records.parent)
+    table = tmp_path / "c.csv"
+    table.write_text("filename,onset,offset,event_label\nq.wav,1,2,wheeze\nq.wav,0,1,normal\n")
+    assert read_cycle_list(table).tuples() == {"q": [(0.0, 1.0, "normal"), (1.0, 2.0, "wheeze")]}
+    assert not holds_cycles(table)
+    (tmp_path / "empty.txt").write_text("")
+    assert read_cycle_list(tmp_path / "empty.txt").tuples() == {"empty": []}
+    assert not holds_cycles(tmp_path / "empty.txt")
+
+
+def test_cycle_records_are_no_events(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(Cycle("c", "a.wav", 0.0, 1.0, "both", {}, 0.7, 0.1).to_dict()))
+    assert read_event_list(path).recordings == {}
+
+
+def test_patients_by_name():
+    names = ["101_1b1_Al_sc_Meditron", "x/226_2b3_Tc_mc_LittC2SE"]
+    assert icbhi_patients(names) == {names[0]: "101", names[1]: "226"}
+    assert icbhi_patients([*names, "kitchen"]) is None
+    assert icbhi_patients(["101_1b1_Xx_sc_Meditron"]) is None

@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from streamsed.cli.console import complain
 from streamsed.cli.parser import add_command, count, seconds
-from streamsed.cli.tables import figure, table
+from streamsed.cli.tables import calibration_table, figure, interval_text, table
+from streamsed.errors import ConfigError
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from streamsed.annotations import EventList
-    from streamsed.metrics import Calibration, F1Intervals, Interval, RecordingCounts
+    from streamsed.metrics import Calibration, F1Intervals, RecordingCounts
 
 _DESCRIPTION = """\
 Compare estimated events with a reference: segment- and event-based F1 and error rate (equal to sed_eval),
 calibration of the confidences where the estimate has them, and from posteriors AP, AUROC, ECE, Brier score and
 PSDS. docs/evaluation.md says what each number means.
+
+Respiratory cycles (ICBHI annotations against cycle records or ICBHI annotations) are compared as such: F1 by
+overlap, boundaries and rate, and the ICBHI scores of the labels for two classes and four.
 
 REF and EST are files or folders: JSON Lines of streamsed, DCASE tables (filename onset offset event_label),
 sed_eval or Audacity lists (onset offset label), RTTM, ICBHI annotations. Recordings are matched by name
@@ -37,6 +41,22 @@ def add_to(subparsers: Any) -> None:
     )
     parser.add_argument("reference", metavar="REF")
     parser.add_argument("estimated", metavar="EST")
+    parser.add_argument(
+        "--as",
+        dest="kind",
+        choices=("events", "cycles"),
+        help="what the lists hold (default: cycles if both have respiratory cycles)",
+    )
+    parser.add_argument(
+        "--common", action="store_true", help="leave out recordings that one of the two does not list"
+    )
+    parser.add_argument(
+        "--iou",
+        type=float,
+        default=0.5,
+        metavar="R",
+        help="least overlap of matched respiratory cycles, intersection over union (default: 0.5)",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     parser.add_argument(
         "--segment-length",
@@ -64,7 +84,7 @@ def add_to(subparsers: Any) -> None:
         "--bootstrap",
         type=count,
         metavar="N",
-        help="95%% intervals of F1 from N drawings of the recordings (1000 are enough)",
+        help="95%% intervals of F1 from N drawings of the recordings (1000 are enough; of cycles always, by patient)",
     )
     parser.add_argument(
         "--posteriors",
@@ -92,19 +112,68 @@ def add_to(subparsers: Any) -> None:
 
 def run(arguments: Namespace) -> int:
     """Evaluate and print."""
-    from streamsed.annotations import pair_recordings, read_durations, read_event_list
-    from streamsed.cli.frame_scores import frame_json, frame_report, frame_table, read_matching_scores
-    from streamsed.cli.psds import psds_or_reason
-    from streamsed.metrics import event_counts, segment_counts
+    from streamsed.annotations import holds_cycles, read_cycle_list, read_event_list
 
     if arguments.plots:
         from streamsed.cli.plots import check_drawing
 
         check_drawing(arguments.plots, arguments.force)
-    reference, estimated = pair_recordings(
-        read_event_list(arguments.reference), read_event_list(arguments.estimated)
+    paths = arguments.reference, arguments.estimated
+    if (arguments.kind or ("cycles" if all(map(holds_cycles, paths)) else "events")) == "cycles":
+        return _run_cycles(arguments, *_paired(arguments, *map(read_cycle_list, paths)))
+    return _run_events(arguments, *_paired(arguments, *map(read_event_list, paths)))
+
+
+def _paired(arguments: Namespace, reference: EventList, estimated: EventList) -> tuple[EventList, EventList]:
+    from streamsed.annotations import EventList, pair_recordings
+    from streamsed.errors import FormatError
+
+    reference, estimated = pair_recordings(reference, estimated)
+    if not arguments.common:
+        _warn_about_names(reference, estimated)
+        return reference, estimated
+    names = [name for name in reference.recordings if name in estimated.recordings]
+    if not names:
+        raise FormatError(
+            f"{arguments.reference}, {arguments.estimated}: expected a recording in common, got none"
+        )
+    left = len({*reference.recordings, *estimated.recordings}) - len(names)
+    if left:
+        complain(f"note: {left} recordings are left out, which one of the two does not list")
+    first, second = (
+        EventList({name: side.recordings[name] for name in names}) for side in (reference, estimated)
     )
-    _warn_about_names(reference, estimated)
+    return first, second
+
+
+def _run_cycles(arguments: Namespace, reference: EventList, estimated: EventList) -> int:
+    from streamsed.cli.cycle_scores import cycle_json, cycle_report, cycle_tables
+
+    for name, value in (
+        ("--posteriors", arguments.posteriors),
+        ("--durations", arguments.durations),
+        ("--onset-only", arguments.onset_only),
+    ):
+        if value:
+            raise ConfigError(f"{name}: expected none for respiratory cycles (--as events compares events)")
+    report = cycle_report(reference, estimated, arguments.iou, arguments.bootstrap)
+    if arguments.plots:
+        from streamsed.cli.plots import draw_cycles
+
+        draw_cycles(report, arguments.plots, arguments.audio, arguments.timelines)
+    if arguments.json:
+        print(json.dumps(_plain(cycle_json(report)), allow_nan=False))
+    else:
+        print(cycle_tables(report))
+    return 0
+
+
+def _run_events(arguments: Namespace, reference: EventList, estimated: EventList) -> int:
+    from streamsed.annotations import read_durations
+    from streamsed.cli.frame_scores import frame_json, frame_report, frame_table, read_matching_scores
+    from streamsed.cli.psds import psds_or_reason
+    from streamsed.metrics import event_counts, segment_counts
+
     truth, guess = reference.tuples(), estimated.tuples()
     durations = None
     if arguments.durations:
@@ -189,7 +258,7 @@ def _table(title: str, counts: RecordingCounts, resamples: int | None) -> str:
         header.insert(2, f"F1 {_LEVEL:.0%}")
         found = _intervals(counts, resamples)
         for row, interval in zip(body, (found.micro, found.macro, *found.per_class.values()), strict=True):
-            row.insert(2, _interval(interval))
+            row.insert(2, interval_text(interval))
     text = f"{title}\n" + table(header, body)
     unseen = sorted(
         label for label, score in report.per_class.items() if score.reference and not score.estimated
@@ -206,12 +275,6 @@ def _table(title: str, counts: RecordingCounts, resamples: int | None) -> str:
 
 def _intervals(counts: RecordingCounts, resamples: int) -> F1Intervals:
     return counts.f1_intervals(resamples=resamples, level=_LEVEL)
-
-
-def _interval(interval: Interval) -> str:
-    if math.isnan(interval.low):
-        return "-"
-    return f"{figure(interval.low)}-{figure(interval.high)}"
 
 
 def _counts_json(counts: RecordingCounts, resamples: int | None) -> dict[str, Any]:
@@ -242,12 +305,7 @@ def _calibration(reference: EventList, estimated: EventList, arguments: Namespac
 def _calibration_lines(result: Calibration | None) -> str:
     if result is None:
         return "\ncalibration: the estimate has no confidences"
-    rows = [[figure(mean, 2), figure(rate, 2), str(number)] for mean, rate, number in result.bins]
-    title = (
-        f"\ncalibration of {result.count} event confidences: expected error {figure(result.expected_error)}, "
-        f"Brier {figure(result.brier)}\n"
-    )
-    return title + table(["confidence", "hit rate", "events"], rows, left=0)
+    return "\n" + calibration_table(result, "event confidences", "events")
 
 
 def _plain(value: Any) -> Any:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from streamsed.metrics import Calibration, FrameScores, PrecisionRecall, Report
+from streamsed.metrics import Calibration, FrameScores, IcbhiScore, PrecisionRecall, Report
 
 if TYPE_CHECKING:
     from streamsed.cli.plots import Spectrogram
@@ -107,6 +108,47 @@ def precision_recall(curves: Mapping[str, PrecisionRecall], active: Mapping[str,
         _unit_square(axes)
     figure.supxlabel("recall", fontsize=10)
     figure.supylabel("precision", fontsize=10)
+    return figure
+
+
+def confusion(score: IcbhiScore) -> Picture:
+    """Confusion matrix by row in per cent and cycles; missed cycles in a column, extra ones in a row of their own."""
+    counts = np.zeros((len(score.labels) + 1,) * 2, np.int64)
+    counts[:-1, :-1], counts[:-1, -1], counts[-1, :-1] = score.confusion, score.missed, score.extra
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares[-1] = 0
+    figure = _figure(5.6, 4.8)
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        if row == column == len(score.labels):
+            continue
+        share = shares[row, column]
+        text = f"{count}" if row == len(score.labels) else f"{share:.0%}\n{count}"
+        axes.text(
+            column, row, text, ha="center", va="center", fontsize=9, color="white" if share > 0.6 else "black"
+        )
+    axes.set_xticks(range(len(counts)), [*score.labels, "(missed)"])
+    axes.set_yticks(range(len(counts)), [*score.labels, "(no true cycle)"])
+    axes.set_xlabel("estimate")
+    axes.set_ylabel("truth")
+    axes.set_title(
+        f"sensitivity {score.sensitivity:.3f}, specificity {score.specificity:.3f}, score {score.score:.3f}",
+        fontsize=10,
+    )
+    return figure
+
+
+def boundary_errors(errors: npt.NDArray[np.float64]) -> Picture:
+    """Histogram of estimated minus true boundaries, in seconds."""
+    figure = _figure(5.2, 3.2)
+    axes = figure.subplots()
+    most = max(0.1, float(np.abs(errors).max(initial=0.0)))
+    axes.hist(errors, bins=np.linspace(-most, most, 42), color=_BLUE)
+    axes.axvline(0, color=_GREY, linestyle="--", linewidth=1)
+    axes.set_xlabel("estimated minus true boundary in s (+ late)")
+    axes.set_ylabel("boundaries of matched cycles")
+    axes.grid(axis="y", alpha=0.3)
     return figure
 
 

@@ -18,8 +18,10 @@ from streamsed.errors import ConfigError, FormatError, OutputError
 from streamsed.frontend import LogMel
 from streamsed.metrics import Calibration, EventLists, FrameScores, RecordingCounts
 from streamsed.sources import FileSource
+from streamsed.types import CYCLE_LABELS
 
 if TYPE_CHECKING:
+    from streamsed.cli.cycle_scores import CycleReport
     from streamsed.cli.figures import Picture
     from streamsed.cli.frame_scores import FrameReport
 
@@ -27,7 +29,10 @@ _READ_SECONDS = 30.0
 _COLUMNS = 3000
 # More would make pictures that nobody can look at, and take minutes.
 _MOST_LABELS = 40
-_OURS = re.compile(r"(f1_per_class|reliability(_events|_per_class)?|precision_recall|timeline_\d\d_.*)\.png")
+_OURS = re.compile(
+    r"(confusion|boundary_errors|f1_per_class|reliability(_events|_per_class)?|precision_recall"
+    r"|timeline_\d\d_.*)\.png"
+)
 
 
 @dataclass(frozen=True)
@@ -90,14 +95,43 @@ def draw(drawing: Drawing, folder: str, audio: str | None, timelines: int) -> No
         If a file cannot be written.
     """
     recordings = _recordings(audio) if audio else {}
+    _write(_pictures(drawing, recordings, timelines), folder)
+
+
+def draw_cycles(report: CycleReport, folder: str, audio: str | None, timelines: int) -> None:
+    """Write the plots of respiratory cycles; raises as :func:`draw`."""
+    recordings = _recordings(audio) if audio else {}
+    _write(_cycle_pictures(report, recordings, timelines), folder)
+
+
+def _write(pictures: Iterator[tuple[str, Picture]], folder: str) -> None:
     # Timelines are numbered: those of an earlier evaluation must not stay among the new ones.
     for item in _plots_in(Path(folder)):
         item.unlink()
-    for name, picture in _pictures(drawing, recordings, timelines):
+    for name, picture in pictures:
         try:
             picture.savefig(Path(folder) / f"{name}.png")
         except OSError as error:
             raise OutputError(f"{folder}/{name}.png: cannot write: {error.strerror}") from error
+
+
+def _cycle_pictures(
+    report: CycleReport, recordings: Mapping[str, Path], timelines: int
+) -> Iterator[tuple[str, Picture]]:
+    from streamsed.cli import figures
+    from streamsed.cli.cycle_scores import errors_by_recording
+
+    yield "confusion", figures.confusion(report.matched.score())
+    errors = np.concatenate([*report.segmentation.boundary_errors, np.empty(0)])
+    yield "boundary_errors", figures.boundary_errors(errors)
+    if report.calibration is not None:
+        yield "reliability_events", figures.reliability(report.calibration, "cycle confidence", "cycles")
+    errors_of = errors_by_recording(report)
+    for rank, name in enumerate(sorted(errors_of, key=lambda name: -errors_of[name])[:timelines], start=1):
+        spectrogram = _spectrogram(name, recordings) if recordings else None
+        sides = report.reference.get(name, ()), report.estimated.get(name, ())
+        picture = figures.timeline(name, *sides, CYCLE_LABELS, None, spectrogram)
+        yield _timeline_name(rank, name), picture
 
 
 def _pictures(
@@ -134,8 +168,12 @@ def _pictures(
             seconds[label] = seconds.get(label, 0.0) + offset - onset
         labels = _most(sorted(seconds), [seconds[label] for label in sorted(seconds)])
         picture = figures.timeline(name, *sides, labels, scores, spectrogram)
-        file = re.sub(r"[^\w.-]+", "_", name)[-80:]
-        yield f"timeline_{rank:02d}_{file}", picture
+        yield _timeline_name(rank, name), picture
+
+
+def _timeline_name(rank: int, recording: str) -> str:
+    plain = re.sub(r"[^\w.-]+", "_", recording)[-80:]
+    return f"timeline_{rank:02d}_{plain}"
 
 
 def _most(labels: Sequence[str], amounts: npt.ArrayLike) -> list[str]:

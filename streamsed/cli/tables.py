@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamsed.metrics import Calibration, Interval
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -32,3 +36,20 @@ def figure(value: float, decimals: int = 3) -> str:
     if math.isnan(value):
         return "-"
     return "inf" if value > 1e6 else f"{value:.{decimals}f}"
+
+
+def interval_text(interval: Interval, decimals: int = 3) -> str:
+    """Return both ends; ``-`` where the interval is not defined."""
+    if math.isnan(interval.low):
+        return "-"
+    return f"{figure(interval.low, decimals)}-{figure(interval.high, decimals)}"
+
+
+def calibration_table(result: Calibration, what: str, things: str) -> str:
+    """Return expected error and Brier score of ``what``, and a row per bin."""
+    rows = [[figure(mean, 2), figure(rate, 2), str(number)] for mean, rate, number in result.bins]
+    title = (
+        f"calibration of {result.count} {what}: expected error {figure(result.expected_error)}, "
+        f"Brier {figure(result.brier)}\n"
+    )
+    return title + table(["confidence", "hit rate", things], rows, left=0)
