@@ -19,7 +19,6 @@ from training.data.icbhi import (
     random_splits,
     read_icbhi,
 )
-from training.data.icbhi.__main__ import main
 
 
 def made_up(patients=20, recordings=3, seed=0):
@@ -127,32 +126,3 @@ def test_divisions_that_are_impossible(tmp_path, divide, message):
     data = read_icbhi(layout.write_icbhi(tmp_path))
     with pytest.raises(ConfigError, match=message):
         divide(data)
-
-
-def test_the_summary(tmp_path, capsys):
-    root = layout.write_icbhi(tmp_path)
-    assert main(["summary", str(root)]) == 0
-    printed, said = capsys.readouterr()
-    assert said == ""
-    assert printed.startswith("6 recordings of 4 patients, 0.3 min, 14 cycles\n")
-    rows = {line.split("  ")[0].strip(): line.split()[-8:] for line in printed.splitlines() if line}
-    assert rows["train"] == ["2", "3", "0.1", "8", "4", "1", "2", "1"]
-    assert rows["LittC2SE"] == ["1", "2", "0.1", "5", "2", "0", "2", "1"]
-    assert rows["44100 Hz"][:2] == ["1", "2"]
-    assert rows["COPD"][0] == "2"
-    assert "min 0.75, " in printed
-    assert "official split, on both sides: patients 1 (102), recordings 0; 2 of 6 test cycles" in printed
-    assert "random 0 split, on both sides: patients " in printed
-
-
-def test_the_summary_of_bad_folders(tmp_path, capsys):
-    assert main(["summary", str(tmp_path)]) == 6
-    assert capsys.readouterr().err.startswith(f"icbhi: {tmp_path}: expected recordings of ICBHI 2017")
-    root = layout.write_icbhi(tmp_path)
-    (root / "audio_and_txt_files/103_1p1_Lr_sc_Litt3200.wav").write_text("no audio")
-    assert main(["summary", str(root)]) == 6
-    assert main(["summary", str(root), "--skip-bad"]) == 0
-    printed = capsys.readouterr().out
-    assert "skipped: 1" in printed
-    assert "left out 1 of 6 recordings" in printed
-    assert main(["summary", str(root), "--tolerance", "-1"]) == 2

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from streamsed.cli.console import exit_code
 from streamsed.errors import StreamsedError
+from training.data.icbhi.check import signal_notes
 from training.data.icbhi.read import TOLERANCE_SECONDS, read_icbhi
 from training.data.icbhi.summary import as_text
 
@@ -24,6 +25,9 @@ def parser() -> argparse.ArgumentParser:
         "--skip-bad", action="store_true", help="leave unreadable recordings out; they are listed"
     )
     summary.add_argument(
+        "--check", action="store_true", help="decode everything, and list silent and clipped recordings"
+    )
+    summary.add_argument(
         "--tolerance",
         metavar="S",
         type=float,
@@ -38,12 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = parser().parse_args(arguments)
     try:
         data = read_icbhi(settings.root, settings.skip_bad, tolerance_seconds=settings.tolerance)
+        signal = signal_notes(data.recordings) if settings.check else ()
     except StreamsedError as error:
         print(f"icbhi: {error}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         return 130
-    print(as_text(data), end="")
+    print(as_text(data, signal), end="")
     return 0
 
 

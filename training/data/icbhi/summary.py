@@ -14,8 +14,8 @@ from training.data.icbhi.splits import leaks, official_split, random_splits
 _SHOWN_NOTES = 10
 
 
-def as_text(data: IcbhiData) -> str:
-    """Return cycles by part, device, rate, location and diagnosis, durations, leaks, and notes."""
+def as_text(data: IcbhiData, signal: Sequence[str] = ()) -> str:
+    """Return cycles by part, device, rate, location and diagnosis, durations, leaks, and notes; all of ``signal``."""
     recordings = data.recordings
     patients = {item.patient for item in recordings}
     cycles = sum(len(item.cycles) for item in recordings)
@@ -34,6 +34,8 @@ def as_text(data: IcbhiData) -> str:
     lines += ["", *_leaks(data)]
     if data.skipped:
         lines += ["", f"skipped: {len(data.skipped)}", *(f"  {item.reason}" for item in data.skipped)]
+    if signal:
+        lines += ["", f"signal: {len(signal)}", *(f"  {note}" for note in signal)]
     if data.notes:
         more = len(data.notes) - _SHOWN_NOTES
         rest = [f"  and {more} more"] if more > 0 else []
