@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streamsed.annotations import (
     LabelledEvent,
@@ -14,6 +16,7 @@ from streamsed.annotations import (
     read_cycle_list,
     read_durations,
     read_event_list,
+    read_icbhi_cycles,
     recording_name,
 )
 from streamsed.errors import FormatError
@@ -197,3 +200,28 @@ def test_patients_by_name():
     assert icbhi_patients(names) == {names[0]: "101", names[1]: "226"}
     assert icbhi_patients([*names, "kitchen"]) is None
     assert icbhi_patients(["101_1b1_Xx_sc_Meditron"]) is None
+
+
+lines_like_icbhi = st.lists(
+    st.lists(
+        st.sampled_from(["0", "1", "2", "0.5", "1.25", "-1", "nan", "inf", "1e400", "x", ""]), max_size=5
+    ),
+    max_size=5,
+).map(lambda rows: "\n".join("\t".join(row) for row in rows))
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.one_of(lines_like_icbhi, st.text(max_size=60)))
+def test_whatever_stands_in_an_annotation_gives_sound_cycles_or_an_error_with_its_line(
+    text, tmp_path_factory
+):
+    path = tmp_path_factory.getbasetemp() / "101_1b1_Al_sc_Meditron.txt"
+    path.write_text(text, encoding="utf-8")
+    try:
+        cycles, _ = read_icbhi_cycles(path, tolerance=0.1)
+    except FormatError as error:
+        assert str(error).startswith(f"{path}:")
+        return
+    times = [time for cycle in cycles for time in (cycle.onset, cycle.offset)]
+    assert times == sorted(times)
+    assert all(cycle.onset < cycle.offset < float("inf") for cycle in cycles)
