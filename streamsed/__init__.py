@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from streamsed.detector import Detector, DetectorStream, load
+    from streamsed.respiration import CycleDetector, CycleStream
     from streamsed.service import listen
 
 # Name -> module that has it: the import of streamsed stays fast (numpy only), see tests/test_import_time.py.
@@ -15,10 +16,12 @@ _LAZY = {
     "load": "streamsed.detector",
     "Detector": "streamsed.detector",
     "DetectorStream": "streamsed.detector",
+    "CycleDetector": "streamsed.respiration",
+    "CycleStream": "streamsed.respiration",
     "listen": "streamsed.service",
 }
 
-__all__ = ["Detector", "DetectorStream", "__version__", "listen", "load"]
+__all__ = ["CycleDetector", "CycleStream", "Detector", "DetectorStream", "__version__", "listen", "load"]
 
 
 def __getattr__(name: str) -> Any:

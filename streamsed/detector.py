@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from streamsed.bundle import Backend, Bundle, read_bundle
+from streamsed.bundle import Backend, Bundle, CycleBundle, read_any_bundle
 from streamsed.config import (
     ClassPost,
     LatencyProfile,
@@ -20,20 +20,21 @@ from streamsed.config import (
     latency_profile,
     require,
 )
-from streamsed.errors import ConfigError
-from streamsed.evidence import PosteriorFrames, join_frames
+from streamsed.evidence import PosteriorFrames
 from streamsed.frontend import LogMel
-from streamsed.health import MAX_LEVEL
 from streamsed.latency import LatencyBudget
 from streamsed.models import Provider, load_network, look_ahead_frames
 from streamsed.posterior_stream import PosteriorStream
 from streamsed.postprocess import PostChain
+from streamsed.recording import recording_frames, recording_records
 from streamsed.sound_stream import StreamSettings, StreamStats, utc
-from streamsed.sources.file import FileSource
 from streamsed.sources.resample import Resampler
-from streamsed.sources.samples import ChannelSelection, as_samples, mix_down
+from streamsed.sources.samples import ChannelSelection
 from streamsed.stream import DetectorStream, FramesCallback
-from streamsed.types import Event, Record
+from streamsed.types import Event
+
+if TYPE_CHECKING:
+    from streamsed.respiration import CycleDetector, SegmenterKind
 
 __all__ = [
     "Detector",
@@ -48,9 +49,6 @@ __all__ = [
 Floats = npt.NDArray[np.float32]
 Thresholds = float | Mapping[str, float]
 
-# How much of a recording is read at a time.
-_READ_SECONDS = 1.0
-
 
 def load(
     name_or_path: str | os.PathLike[str],
@@ -58,7 +56,8 @@ def load(
     backend: Backend | None = None,
     provider: Provider = "cpu",
     num_threads: int | None = None,
-) -> Detector:
+    segmenter: SegmenterKind | None = None,
+) -> Detector | CycleDetector:
     """Load a model bundle.
 
     Parameters
@@ -73,19 +72,29 @@ def load(
     num_threads : int, optional
         Threads inside one network; 1 by default with ONNX Runtime. The one number that PyTorch has for the
         whole process is changed only if this is given.
+    segmenter : {"crnn", "envelope", "grid"}, optional
+        Of a model of respiratory cycles: what finds their boundaries, by default its network ("crnn").
 
     Returns
     -------
-    Detector
+    Detector or CycleDetector
+        By the task of the bundle, "sound_events" or "respiratory_cycles".
 
     Raises
     ------
     BundleError
         If there is no such bundle, or it is damaged or of an unknown schema.
     ConfigError
-        If backend or provider are unknown or not there.
+        If backend or provider are unknown or not there, or a segmenter is given to a model that has none.
     """
-    return Detector(read_bundle(os.fspath(name_or_path)), backend, provider, num_threads)
+    bundle = read_any_bundle(os.fspath(name_or_path))
+    if isinstance(bundle, CycleBundle):
+        # Its modules cost those who detect events a tenth of the import.
+        from streamsed.respiration import CycleDetector
+
+        return CycleDetector(bundle, backend, provider, num_threads, segmenter or "crnn")
+    require(segmenter is None, "segmenter", f"none for a model of {bundle.task}", segmenter)
+    return Detector(bundle, backend, provider, num_threads)
 
 
 class Detector:
@@ -104,6 +113,10 @@ class Detector:
     labels : tuple of str
     sample_rate : int
         Of the model, in Hz; streams resample to it.
+    member_count : int
+        Networks of the ensemble.
+    tag_count : int
+        Classes that Tags records can have.
     config : LogMelConfig or None
         The front-end; None for networks that take samples.
     """
@@ -120,6 +133,8 @@ class Detector:
         self.labels = bundle.labels
         self.config: LogMelConfig | None = bundle.front_end
         self.sample_rate = bundle.sample_rate
+        self.member_count = len(bundle.members)
+        self.tag_count = len(bundle.labels)
         self._log_mel = None if bundle.front_end is None else LogMel(bundle.front_end)
         self._networks = [
             load_network(bundle, member, backend, provider, num_threads) for member in bundle.members
@@ -255,52 +270,11 @@ class Detector:
         ConfigError
             A parameter that cannot be used.
         """
-        if isinstance(recording, (str, os.PathLike)):
-            require(sample_rate is None, "sample_rate", "None for a file, which knows its own", sample_rate)
-            records = list(self._detect_file(recording, channel, source, latency, thresholds))
-        else:
-            records = self._detect_samples(recording, sample_rate, channel, source, latency, thresholds)
+        records = recording_records(
+            self, recording, sample_rate, source, channel=channel, latency=latency, thresholds=thresholds
+        )
         events = [record for record in records if isinstance(record, Event)]
         return sorted(events, key=lambda event: (event.onset, event.offset, event.label))
-
-    def _detect_file(
-        self,
-        path: str | os.PathLike[str],
-        channel: ChannelSelection,
-        source: str | None,
-        latency: str,
-        thresholds: Thresholds | None,
-    ) -> Iterator[Record]:
-        with FileSource(path) as file:
-            stream = self.stream(
-                file.sample_rate,
-                file.channels,
-                channel=channel,
-                source=Path(path).stem if source is None else source,
-                latency=latency,
-                thresholds=thresholds,
-            )
-            while (block := file.read(max(1, round(_READ_SECONDS * file.sample_rate)))) is not None:
-                yield from stream.process(block.samples)
-            yield from stream.flush()
-
-    def _detect_samples(
-        self,
-        samples: npt.ArrayLike,
-        sample_rate: int | None,
-        channel: ChannelSelection,
-        source: str | None,
-        latency: str,
-        thresholds: Thresholds | None,
-    ) -> list[Record]:
-        stream = self.stream(
-            sample_rate,
-            channel=channel,
-            source="array" if source is None else source,
-            latency=latency,
-            thresholds=thresholds,
-        )
-        return [*stream.process(samples), *stream.flush()]
 
     def posteriors(
         self,
@@ -370,17 +344,8 @@ class Detector:
     ) -> PosteriorFrames:
         profile = latency_profile(latency)
         rate = self.sample_rate if sample_rate is None else sample_rate
-        mono = mix_down(as_samples(samples), channel)
-        if not np.abs(mono).max(initial=0.0) <= MAX_LEVEL:
-            raise ConfigError(f"samples: expected values within ±{MAX_LEVEL:g}, got NaN, Inf or larger ones")
-        resampler = Resampler(rate, self.sample_rate)
         stream = self._posterior_stream(profile, with_disagreement=with_disagreement)
-        step = max(1, round(profile.chunk_seconds * rate))
-        parts = [
-            stream.process(resampler.process(mono[begin : begin + step]))
-            for begin in range(0, len(mono), step)
-        ]
-        return join_frames([*parts, stream.process(resampler.flush()), stream.flush()])
+        return recording_frames(stream, samples, rate, self.sample_rate, channel, profile)
 
 
 def latency_budget(

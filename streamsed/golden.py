@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from streamsed.bundle import Golden
+from streamsed.bundle import CycleGolden, Golden
 from streamsed.detector import Detector
-from streamsed.types import Event
+from streamsed.respiration import CycleDetector
+from streamsed.types import Cycle, Event
 
 TOLERANCE = 1e-3
+# Length of the pieces that the classifier of a model of respiratory cycles is tried with.
+_PIECE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class GoldenReport:
     events_equal : bool
         Same labels, and times within half a posterior frame.
     expected_events, found_events : int
+        Events, or cycles.
     tolerance : float
         What ``max_difference`` may be: machines differ in the order of their sums.
     """
@@ -72,7 +76,40 @@ def make_golden(detector: Detector, samples: npt.NDArray[np.float32]) -> Golden:
     )
 
 
-def check_golden(detector: Detector) -> GoldenReport:
+def golden_breathing(sample_rate: int, seconds: float = 15.0) -> npt.NDArray[np.float32]:
+    """Return synthetic breath sounds, 15 breaths a minute, shape (seconds * sample_rate,).
+
+    The input of golden checks of respiratory cycles: noise between 100 and 1000 Hz that swells while air flows in
+    (1.2 s) and, fainter, out (1.5 s), with a pause after it.
+    """
+    rng = np.random.default_rng(2026)
+    count = round(seconds * sample_rate)
+    spectrum = np.fft.rfft(rng.standard_normal(count))
+    frequency = np.fft.rfftfreq(count, 1.0 / sample_rate)
+    spectrum[(frequency < 100.0) | (frequency > 1000.0)] = 0.0
+    noise = np.fft.irfft(spectrum, count)
+    phase = np.arange(count) / sample_rate % 4.0
+    flow = np.where(phase < 1.2, np.sin(np.pi * phase / 1.2), 0.0)
+    out = (phase >= 1.4) & (phase < 2.9)
+    flow = np.where(out, 0.5 * np.sin(np.pi * (phase - 1.4) / 1.5), flow)
+    samples = 0.1 * flow * noise / noise.std() + 1e-3 * rng.standard_normal(count)
+    return np.asarray(np.clip(samples, -1, 1), np.float32)
+
+
+def make_cycle_golden(detector: CycleDetector, samples: npt.NDArray[np.float32]) -> CycleGolden:
+    """Run ``samples``, shape (n,) at the model's rate; keep what came out, for ``bundle.write_cycle_golden``."""
+    cycles = detector.detect(samples)
+    return CycleGolden(
+        samples=np.ascontiguousarray(samples, np.float32),
+        segmenter=detector.frames(samples).posteriors,
+        pieces=_pieces(detector, samples),
+        cycle_label=np.array([detector.labels.index(cycle.label) for cycle in cycles], np.int64),
+        cycle_times=_times(cycles),
+        cycle_posteriors=_posteriors(detector, cycles),
+    )
+
+
+def check_golden(detector: Detector | CycleDetector) -> GoldenReport:
     """Run the golden input of the detector's bundle through the stream and compare.
 
     Raises
@@ -80,10 +117,10 @@ def check_golden(detector: Detector) -> GoldenReport:
     BundleError
         If the bundle has no golden file, or it is damaged.
     """
+    if isinstance(detector, CycleDetector):
+        return _check_cycles(detector)
     golden = detector.bundle.read_golden()
-    found = detector.posteriors(golden.samples)
-    same_shape = found.shape == golden.posteriors.shape
-    difference = float(np.abs(found - golden.posteriors).max(initial=0.0)) if same_shape else float("inf")
+    difference = _difference(detector.posteriors(golden.samples), golden.posteriors)
     events = detector.detect(golden.samples)
     labels = [detector.labels.index(event.label) for event in events]
     half_frame = detector.bundle.clock.frame_seconds / 2
@@ -93,5 +130,36 @@ def check_golden(detector: Detector) -> GoldenReport:
     return GoldenReport(difference, equal, len(golden.event_label), len(events))
 
 
-def _times(events: list[Event]) -> npt.NDArray[np.float64]:
+def _check_cycles(detector: CycleDetector) -> GoldenReport:
+    golden = detector.bundle.read_golden()
+    found = make_cycle_golden(detector, golden.samples)
+    difference = max(_difference(found.segmenter, golden.segmenter), _difference(found.pieces, golden.pieces))
+    half_frame = detector.bundle.segmenter.clock.frame_seconds / 2
+    equal = found.cycle_label.tolist() == golden.cycle_label.tolist() and bool(
+        np.all(np.abs(found.cycle_times - golden.cycle_times) <= half_frame)
+    )
+    if equal:
+        # Records have four digits, and a cycle may differ by a sample at its ends.
+        equal = bool(np.all(np.abs(found.cycle_posteriors - golden.cycle_posteriors) <= 10 * TOLERANCE))
+    return GoldenReport(difference, equal, len(golden.cycle_label), len(found.cycle_label))
+
+
+def _difference(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+    if found.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(found - expected).max(initial=0.0))
+
+
+def _pieces(detector: CycleDetector, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    length = round(_PIECE_SECONDS * detector.sample_rate)
+    rows = [detector.classifier(samples[begin : begin + length]) for begin in range(0, len(samples), length)]
+    return np.array(rows, np.float32).reshape(-1, len(detector.labels))
+
+
+def _posteriors(detector: CycleDetector, cycles: list[Cycle]) -> npt.NDArray[np.float32]:
+    rows = [[cycle.posteriors[label] for label in detector.labels] for cycle in cycles]
+    return np.array(rows, np.float32).reshape(-1, len(detector.labels))
+
+
+def _times(events: list[Event] | list[Cycle]) -> npt.NDArray[np.float64]:
     return np.array([(event.onset, event.offset) for event in events], np.float64).reshape(-1, 2)

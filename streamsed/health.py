@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from streamsed.types import Health, HealthCondition
 
+# What is wrong with the signal itself, whoever listens.
+SIGNAL_CONDITIONS: frozenset[HealthCondition] = frozenset(("digital_silence", "clipping", "dc", "non_finite"))
 # Squares of larger values add up to Inf in float32; no sound has them.
 MAX_LEVEL = 1e6
 CLIPPING_LEVEL = 0.999

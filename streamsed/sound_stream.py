@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -441,3 +441,44 @@ def utc(time_origin: datetime | None) -> datetime | None:
         return None
     require(time_origin.tzinfo is not None, "time_origin", "a time with a time zone", time_origin)
     return time_origin.astimezone(UTC)
+
+
+class SoundModel(Protocol):
+    """What detectors of every task offer to those who only pass sound and records on.
+
+    Attributes
+    ----------
+    name : str
+    labels : tuple of str
+    sample_rate : int
+        Of the model, in Hz.
+    member_count : int
+        Networks of the ensemble.
+    tag_count : int
+        Classes that Tags records can have.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    sample_rate: int
+    member_count: int
+    tag_count: int
+
+    def stream(
+        self,
+        sample_rate: int | None = None,
+        channels: int | None = None,
+        *,
+        channel: ChannelSelection = "mix",
+        source: str = "stream0",
+        latency: str = "balanced",
+        thresholds: float | Mapping[str, float] | None = None,
+        top_k: int = 0,
+        provisional: bool = True,
+        time_origin: datetime | None = None,
+        event_id_prefix: str | None = None,
+    ) -> SoundStream[Any]:
+        """Begin a stream; see :meth:`streamsed.Detector.stream`."""
+
+    def latency(self, profile: str = "balanced", sample_rate: int | None = None) -> StreamLatency:
+        """Return the algorithmic delay of a stream; see :meth:`streamsed.Detector.latency`."""

@@ -381,7 +381,7 @@ def read_sections(
         for inner in path_of_key[:-1]:
             table = table.setdefault(inner, {})
             require(isinstance(table, dict), "--set", f"a table called {inner!r}", override)
-        table[path_of_key[-1]] = _toml_value(text)
+        table[path_of_key[-1]] = toml_value(text)
     unknown = sorted(set(values) - {*sections, *keys, *tables, "provenance"})
     if unknown:
         raise ConfigError(f"config.toml: expected sections among {sorted(sections)}, got unknown {unknown}")
@@ -410,7 +410,8 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     return from_mapping(Recipe, values, "config.toml")
 
 
-def _toml_value(text: str) -> Any:
+def toml_value(text: str) -> Any:
+    """Read a value of TOML; what is none counts as a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

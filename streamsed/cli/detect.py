@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from streamsed.cli.progress import Progress
     from streamsed.detector import Detector, PosteriorFrames
     from streamsed.metrics import ScoreFileWriter
+    from streamsed.respiration import CycleDetector
     from streamsed.sinks import TextSink
+    from streamsed.sound_stream import SoundStream
     from streamsed.types import Record
 
 _DESCRIPTION = """\
-Detect the events of whole recordings of any length and any format that libsndfile reads. Folders are
-searched for recordings. Without -o the records go to stdout, otherwise into one file per recording. A
-recording that cannot be read is named and does not stop the others; the exit code is 6 then.
+Detect the events, or respiratory cycles, of whole recordings of any length and any format that libsndfile
+reads. Folders are searched for recordings. Without -o the records go to stdout, otherwise into one file per
+recording. A recording that cannot be read is named and does not stop the others; the exit code is 6 then.
 """
 
 _READ_SECONDS = 1.0
@@ -74,6 +76,7 @@ class Settings:
     model: str
     provider: str
     backend: str | None
+    segmenter: str | None
     latency: str
     channel: int | None
     thresholds: float | dict[str, float] | None
@@ -84,6 +87,7 @@ class Settings:
 def run(arguments: Namespace) -> int:
     """Detect."""
     with Interrupts() as interrupts:
+        from streamsed.bundle import Bundle
         from streamsed.cli.model_choice import DEFAULT_MODEL, chosen_bundle, thresholds
         from streamsed.cli.progress import Progress
         from streamsed.config import require
@@ -102,10 +106,17 @@ def run(arguments: Namespace) -> int:
             arguments.format,
         )
         bundle = chosen_bundle(names[0])
+        has_frames = isinstance(bundle, Bundle)
+        tables = arguments.posteriors
+        require(tables is None or has_frames, "--posteriors", "a model of sound events for it", bundle.task)
+        segmenter = arguments.segmenter
+        expected = "a model of respiratory cycles (--model) for it"
+        require(segmenter is None or not has_frames, "--segmenter", expected, segmenter)
         settings = Settings(
             model=str(bundle.path),
             provider=arguments.provider,
             backend=arguments.backend,
+            segmenter=arguments.segmenter,
             latency=arguments.latency,
             channel=arguments.channel,
             thresholds=thresholds(arguments.threshold, bundle.labels),
@@ -262,7 +273,7 @@ def side_by_side(
 
 
 def detect_one(
-    detector: Detector,
+    detector: Detector | CycleDetector,
     job: Job,
     settings: Settings,
     shared: TextSink | _Collected | None,
@@ -273,10 +284,13 @@ def detect_one(
 
     What a damaged recording still has is detected, and its records are kept.
     """
+    from streamsed.detector import Detector
     from streamsed.errors import ConfigError, FormatError
     from streamsed.sinks import make_format, open_sink
 
-    table = None if job.posteriors is None else _PosteriorTable(job.posteriors, detector, settings.force)
+    table = None
+    if job.posteriors is not None and isinstance(detector, Detector):
+        table = _PosteriorTable(job.posteriors, detector, settings.force)
     records = _records(detector, job, settings, table, stopped, advance)
     sink: Any = shared
     try:
@@ -324,7 +338,7 @@ class _PosteriorTable:
 
 
 def _records(
-    detector: Detector,
+    detector: Detector | CycleDetector,
     job: Job,
     settings: Settings,
     table: _PosteriorTable | None,
@@ -332,12 +346,14 @@ def _records(
     advance: Callable[[float, float], None],
 ) -> Iterator[Record]:
     from streamsed.errors import FormatError
+    from streamsed.respiration import CycleDetector
     from streamsed.sources import FileSource
     from streamsed.types import Start, Summary
 
     damage: FormatError | None = None
     with FileSource(job.path, job.source) as file:
-        stream = detector.stream(
+        options: dict[str, Any] = {} if table is None else {"on_frames": table.write}
+        stream: SoundStream[Any] = detector.stream(
             file.sample_rate,
             file.channels,
             source=job.source,
@@ -346,7 +362,7 @@ def _records(
             thresholds=settings.thresholds,
             # Nobody waits for a whole recording's records: an event is told once, when it is known.
             provisional=False,
-            on_frames=None if table is None else table.write,
+            **options,
         )
         yield Start(job.source, detector.name, file.sample_rate, stream.latency.to_dict())
         step = max(1, round(_READ_SECONDS * file.sample_rate))
@@ -370,6 +386,8 @@ def _records(
             rtf=round(stats.rtf, 6),
             latency_ms={},
             source=job.source,
+            cycles=stats.cycles if isinstance(detector, CycleDetector) else None,
+            respiratory_rate=stats.respiratory_rate,
         )
     if damage is not None:
         raise damage
@@ -393,10 +411,15 @@ def _shared_sink(jobs: list[Job], settings: Settings) -> TextSink | None:
     return standard_output(settings.format_name) if to_stdout else None
 
 
-def _load(settings: Settings) -> Detector:
+def _load(settings: Settings) -> Detector | CycleDetector:
     from streamsed.detector import load
 
-    return load(settings.model, provider=settings.provider, backend=settings.backend)  # type: ignore[arg-type]
+    return load(
+        settings.model,
+        provider=settings.provider,  # type: ignore[arg-type]
+        backend=settings.backend,  # type: ignore[arg-type]
+        segmenter=settings.segmenter,  # type: ignore[arg-type]
+    )
 
 
 @contextlib.contextmanager

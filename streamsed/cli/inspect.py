@@ -13,7 +13,7 @@ from streamsed.cli.tables import pairs
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from streamsed.bundle import Bundle, Graph
+    from streamsed.bundle import AnyBundle, Bundle, CycleBundle, Graph
     from streamsed.golden import GoldenReport
 
 
@@ -49,10 +49,11 @@ def run(arguments: Namespace) -> int:
         }
         print(json.dumps(facts, default=str))
     elif report is not None:
+        things = "events" if bundle.task == "sound_events" else "cycles"
         print(
             f"  golden check {'passed' if report.passed else 'FAILED'}: posteriors differ by "
             f"{report.max_difference:.1e} (allowed {report.tolerance:g}), "
-            f"{report.found_events} of {report.expected_events} events, "
+            f"{report.found_events} of {report.expected_events} {things}, "
             f"{'the same' if report.events_equal else 'not the same'}"
         )
     if problem:
@@ -60,19 +61,61 @@ def run(arguments: Namespace) -> int:
     return 0 if report is not None and report.passed else MODEL
 
 
-def _golden(bundle: Bundle, arguments: Namespace) -> tuple[GoldenReport | None, str]:
-    from streamsed.detector import Detector
+def _golden(bundle: AnyBundle, arguments: Namespace) -> tuple[GoldenReport | None, str]:
+    from streamsed.detector import load
     from streamsed.errors import BundleError
     from streamsed.golden import check_golden
 
     try:
-        report = check_golden(Detector(bundle, arguments.backend, arguments.provider))
+        report = check_golden(load(bundle.path, backend=arguments.backend, provider=arguments.provider))
     except BundleError as error:
         return None, str(error)
     return report, "" if report.passed else f"bundle {bundle.name}: the golden check failed"
 
 
-def _technical(bundle: Bundle) -> list[tuple[str, str]]:
+def _technical(bundle: AnyBundle) -> list[tuple[str, str]]:
+    from streamsed.bundle import Bundle
+
+    head = [("  path", str(bundle.path)), ("  schema", str(bundle.schema_version))]
+    networks = _network(bundle) if isinstance(bundle, Bundle) else _cycles(bundle)
+    return [
+        *head,
+        *networks,
+        ("  recipe", f"{bundle.provenance.recipe} at {bundle.provenance.commit or 'unknown commit'}"),
+        *([("  source", bundle.provenance.source)] if bundle.provenance.source else []),
+    ]
+
+
+def _cycles(bundle: CycleBundle) -> list[tuple[str, str]]:
+    cycles = bundle.cycles
+    preparation, decoder, gate = cycles.preparation, cycles.decoder, cycles.gate
+    weights = zip(bundle.labels, cycles.class_weights, strict=True)
+    return [
+        (
+            "  cycles",
+            f"segments of {preparation.segment_seconds:g} s in {preparation.chunks} chunks, "
+            f"{preparation.padding} padding",
+        ),
+        ("  class weights", ", ".join(f"{label} {weight:g}" for label, weight in weights)),
+        (
+            "  boundaries",
+            f"threshold {decoder.threshold:g}, wait {decoder.wait_seconds:g} s, usual period "
+            f"{decoder.period_seconds:g} s, {decoder.min_seconds:g} to {decoder.max_seconds:g} s",
+        ),
+        (
+            "  quality gate",
+            f"lung sounds from {gate.lung_on:g}, not below {gate.lung_off:g}; speech and contact noise up to "
+            f"{gate.noise_on:g}, then below {gate.noise_off:g}; averages of {gate.seconds:g} s",
+        ),
+        *(
+            (f"  {part}{name}", text)
+            for part, manifest in (("segmenter", bundle.segmenter), ("classifier", bundle.classifier))
+            for name, text in [("", ", ".join(manifest.labels)), *_network(manifest, with_decisions=False)]
+        ),
+    ]
+
+
+def _network(bundle: Bundle, with_decisions: bool = True) -> list[tuple[str, str]]:
     clock, frame_seconds = bundle.clock, bundle.frame_shape[0] / bundle.sample_rate
     streaming = "causal"
     if bundle.streaming.kind == "windowed":
@@ -83,8 +126,6 @@ def _technical(bundle: Bundle) -> list[tuple[str, str]]:
         )
     post = bundle.post_processing
     return [
-        ("  path", str(bundle.path)),
-        ("  schema", str(bundle.schema_version)),
         ("  front-end", _front_end(bundle)),
         *([("  graph", _graph(bundle.graph))] if bundle.graph else []),
         ("  streaming", f"{streaming}, one posterior every {1000 * clock.frame_seconds:.1f} ms"),
@@ -100,14 +141,12 @@ def _technical(bundle: Bundle) -> list[tuple[str, str]]:
             for member in bundle.members
         ),
         ("  fusion", "weights " + " ".join(f"{weight:g}" for weight in bundle.fusion.weights)),
-        ("  decisions", _post(post.default)),
+        *([("  decisions", _post(post.default))] if with_decisions else []),
         *(
             (f"    {label}", _post(settings))
             for label, settings in post.labels.items()
             if settings != post.default
         ),
-        ("  recipe", f"{bundle.provenance.recipe} at {bundle.provenance.commit or 'unknown commit'}"),
-        *([("  source", bundle.provenance.source)] if bundle.provenance.source else []),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,15 +14,30 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from streamsed.detector import Detector
+    from streamsed.respiration import CycleDetector
 
-_STAGES = (
-    ("resampling", "half the filter"),
-    ("framing", "one posterior frame and its window"),
-    ("look_ahead", "what the model waits for"),
-    ("chunk", "until a chunk is full"),
-    ("median", "half the widest median filter"),
-    ("min_gap", "the longest pause that is bridged"),
-)
+_STAGES = {
+    "resampling": "half the filter",
+    "framing": "one posterior frame and its window",
+    "look_ahead": "what the model waits for",
+    "chunk": "until a chunk is full",
+    "median": "half the widest median filter",
+    "min_gap": "the longest pause that is bridged",
+    "decoder": "until a boundary is known to be one",
+}
+_SUMS = {
+    "sound_events": {
+        "provisional": "from an onset to its provisional record",
+        "final": "from an offset to its final record",
+    },
+    "respiratory_cycles": {
+        "provisional": "from the beginning of a cycle to its first record",
+        "final": "from the end of a cycle to its final record",
+    },
+}
+# Cycles of a usual length that the classifier is timed with.
+_CYCLE_SECONDS = 2.4
+_CYCLES = 20
 # Caches, memory and clock frequency settle within the first chunks.
 _WARM_UP_CHUNKS = 20
 
@@ -57,9 +73,10 @@ def run(arguments: Namespace) -> int:
         results.append(
             {
                 "model": detector.name,
+                "task": detector.bundle.task,
                 "latency": arguments.latency,
                 "sample_rate": rate,
-                "stages_seconds": {name: getattr(budget, name) for name, _ in _STAGES},
+                "stages_seconds": dataclasses.asdict(budget),
                 "algorithmic_seconds": budget.to_dict(),
                 "measured": measured,
             }
@@ -72,7 +89,11 @@ def run(arguments: Namespace) -> int:
 
 
 def measure(
-    detector: Detector, rate: int, profile: str, audio_seconds: float, limits: float | dict[str, float] | None
+    detector: Detector | CycleDetector,
+    rate: int,
+    profile: str,
+    audio_seconds: float,
+    limits: float | dict[str, float] | None,
 ) -> dict[str, float]:
     """Time the handling of single chunks of noise, as live listening does it.
 
@@ -80,11 +101,13 @@ def measure(
     -------
     dict
         ``chunk_ms`` of sound; ``p50_ms``, ``p95_ms``, ``max_ms`` of processing per chunk; ``rtf``, their
-        mean over the duration of a chunk.
+        mean over the duration of a chunk. Of a model of respiratory cycles also ``cycle_p50_ms``, what its
+        classifier takes for a cycle of 2.4 s: part of the processing of the chunk with its end.
     """
     import numpy as np
 
     from streamsed.config import latency_profile
+    from streamsed.respiration import CycleDetector
 
     size = max(1, round(latency_profile(profile).chunk_seconds * rate))
     chunks = max(1, round(audio_seconds * rate / size))
@@ -104,16 +127,27 @@ def measure(
         "p95_ms": 1000 * float(p95),
         "max_ms": 1000 * float(taken.max()),
         "rtf": float(taken.mean()) * rate / size,
+        **({"cycle_p50_ms": _cycle_ms(detector)} if isinstance(detector, CycleDetector) else {}),
     }
+
+
+def _cycle_ms(detector: CycleDetector) -> float:
+    import numpy as np
+
+    count = round(_CYCLE_SECONDS * detector.sample_rate)
+    cycle = np.random.default_rng(0).normal(0.0, 0.1, count).astype(np.float32)
+    times = []
+    for _ in range(_CYCLES):
+        before = time.perf_counter()
+        detector.classifier(cycle)
+        times.append(time.perf_counter() - before)
+    return 1000 * float(np.median(times))
 
 
 def _text(result: dict[str, Any]) -> str:
     stages, sums, measured = result["stages_seconds"], result["algorithmic_seconds"], result["measured"]
-    rows = [[name.replace("_", "-"), what, f"{1000 * stages[name]:.1f}"] for name, what in _STAGES]
-    rows += [
-        ["provisional", "from an onset to its provisional record", f"{1000 * sums['provisional']:.1f}"],
-        ["final", "from an offset to its final record", f"{1000 * sums['final']:.1f}"],
-    ]
+    rows = [[name.replace("_", "-"), _STAGES[name], f"{1000 * value:.1f}"] for name, value in stages.items()]
+    rows += [[name, what, f"{1000 * sums[name]:.1f}"] for name, what in _SUMS[result["task"]].items()]
     title = f"{result['model']}, latency {result['latency']}, input at {result['sample_rate']} Hz"
     compute = pairs(
         [
@@ -122,6 +156,16 @@ def _text(result: dict[str, Any]) -> str:
                 "processing",
                 f"{measured['p50_ms']:.2f} ms (p50), {measured['p95_ms']:.2f} ms (p95), "
                 f"{measured['max_ms']:.2f} ms (max) per chunk",
+            ),
+            *(
+                [
+                    (
+                        "classifier",
+                        f"{measured['cycle_p50_ms']:.2f} ms for a cycle of {_CYCLE_SECONDS:g} s, within that",
+                    )
+                ]
+                if "cycle_p50_ms" in measured
+                else []
             ),
             ("RTF", f"{measured['rtf']:.4f} on one thread of this machine"),
         ]

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from streamsed.types import Record
 
 _DESCRIPTION = """\
-Listen to a device (or a file or pipe as if it were one) and report events as they happen. On a terminal
+Listen to a device (or a file or pipe as if it were one) and report events, or respiratory cycles, as they
+happen. On a terminal
 there is a live view; through a pipe or with --format there are records, one a line. Ctrl-C closes open
 events, writes the summary and ends; a second Ctrl-C ends at once.
 """
@@ -60,7 +61,7 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument("--realtime", action="store_true", help="take a file at the speed of sound")
     parser.add_argument("--duration", type=seconds, metavar="S", help="end after so many seconds of audio")
     parser.add_argument(
-        "--once", metavar="LABEL", help="end after the first event of this label; exit 1 without one"
+        "--once", metavar="LABEL", help="end after the first event or cycle of this label; exit 1 without one"
     )
     add_channel_option(parser)
     add_model_options(parser)
@@ -82,7 +83,7 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument(
         "--top-k", type=count, default=0, metavar="N", help="report the N strongest classes as well"
     )
-    parser.add_argument("--save-audio", metavar="DIR", help="one WAV file per event")
+    parser.add_argument("--save-audio", metavar="DIR", help="one WAV file per event or cycle")
     parser.add_argument(
         "--pre-roll",
         type=not_negative,
@@ -181,10 +182,12 @@ def _live_view(session: Session) -> Any:
     from rich.console import Console
 
     from streamsed.cli.live_view import LiveView
+    from streamsed.detector import Detector
 
     limits = {
         label: detector.bundle.post_processing.for_label(label).threshold_on
         for detector in session.detectors
+        if isinstance(detector, Detector)
         for label in detector.labels
     }
     return LiveView(Console(), lambda: session.stats, limits)
@@ -214,11 +217,11 @@ class _WithoutTags:
 def _pass_on(session: Session, sinks: FanOut, wanted: str | None) -> bool:
     """Hand every record to the sinks; when stdout's reader is gone, what is left goes to the files.
 
-    Returns whether an event of the label ``wanted`` came.
+    Returns whether an event or cycle of the label ``wanted`` came.
     """
     from streamsed.errors import OutputError
     from streamsed.sinks import ReaderGone
-    from streamsed.types import Event
+    from streamsed.types import Cycle, Event
 
     def write(record: Record) -> None:
         try:
@@ -230,6 +233,6 @@ def _pass_on(session: Session, sinks: FanOut, wanted: str | None) -> bool:
     found = False
     with session:
         for record in session:
-            found |= isinstance(record, Event) and record.label == wanted
+            found |= isinstance(record, (Event, Cycle)) and record.label == wanted
             write(record)
     return found

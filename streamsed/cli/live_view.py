@@ -15,7 +15,20 @@ from rich.text import Text
 from streamsed.sinks.fields import clock, one_cell
 from streamsed.sinks.human import HumanText
 from streamsed.sinks.text_sink import ReaderGone
-from streamsed.types import Event, Gap, Health, Onset, Record, Retract, Start, Status, Summary, Tags
+from streamsed.types import (
+    Cycle,
+    CycleOpen,
+    Event,
+    Gap,
+    Health,
+    Onset,
+    Record,
+    Retract,
+    Start,
+    Status,
+    Summary,
+    Tags,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -61,6 +74,7 @@ class LiveView:
         self._strength: dict[str, float] = {}
         self._tags_time = 0.0
         self._active: dict[str, Onset] = {}
+        self._cycle: CycleOpen | None = None
         self._text = HumanText()
         self._live = Live(
             self,
@@ -91,7 +105,7 @@ class LiveView:
 
     def _log(self, record: Record) -> None:
         trouble = isinstance(record, Status) and record.state not in _GOOD_STATES
-        if isinstance(record, (Event, Gap, Summary)) or trouble:
+        if isinstance(record, (Event, Cycle, Gap, Summary)) or trouble:
             line = self._text.render(record).rstrip("\n")
             if len(line) > self._console.width:
                 line = " ".join(line.split())
@@ -113,8 +127,15 @@ class LiveView:
                 self._strength[label] = max(value, self._strength.get(label, 0.0))
         elif isinstance(record, Onset):
             self._active[record.event_id] = record
+        elif isinstance(record, CycleOpen):
+            self._cycle = record
         elif isinstance(record, (Event, Retract)):
             self._active.pop(record.event_id, None)
+            if self._cycle is not None and record.event_id == self._cycle.cycle_id:
+                self._cycle = None
+        elif isinstance(record, Cycle):
+            if self._cycle is not None and record.cycle_id == self._cycle.cycle_id:
+                self._cycle = None
         elif isinstance(record, Start):
             self._start = record
         elif isinstance(record, Status):
@@ -140,6 +161,8 @@ class LiveView:
         yield _meter(stats, width, ascii_only)
         yield self._delays(stats)
         name_width = min(max((len(label) for label in self._thresholds), default=8), 20)
+        if stats.cycles is not None:
+            yield from self._breathing(stats, name_width, width, ascii_only)
         labels = sorted(self._strength, key=lambda label: -self._strength[label])[:_MOST_LABELS]
         sounding = {onset.label for onset in self._active.values()}
         for label in sorted(labels):
@@ -176,6 +199,28 @@ class LiveView:
         if self._health is not None and stats.audio_seconds - self._health.onset < _HEALTH_SECONDS:
             line.append(f"  ! {self._health.condition.replace('_', ' ')}", style="not dim bold yellow")
         return line
+
+    def _breathing(
+        self, stats: SessionStats, name_width: int, width: int, ascii_only: bool
+    ) -> Iterator[Text]:
+        """What is known of the open cycle, and how fast breathing is."""
+        cycle, rate = self._cycle, stats.respiratory_rate
+        line = Text()
+        line.append(f"{stats.cycles} cycles  ")
+        line.append("rate ?" if rate is None else f"{rate:.1f} breaths/min", style="bold")
+        if cycle is None:
+            line.append("  no cycle", style="dim")
+        else:
+            heard = max(0.0, stats.audio_seconds - cycle.onset)
+            line.append(f"  cycle since {clock(cycle.onset, 1)} ({heard:.1f} s)")
+        yield line
+        posteriors = cycle.posteriors if cycle is not None else None
+        for label, value in (posteriors or {}).items():
+            row = Text(f"  {one_cell(label)[:name_width]:<{name_width}} {value:4.2f} ")
+            room = min(width - row.cell_len, 60)
+            if room >= 8:
+                row.append_text(_scale(value, room, None, "magenta", ascii_only))
+            yield row
 
     def _bar(self, label: str, active: bool, name_width: int, width: int, ascii_only: bool) -> Text:
         value = self._posteriors.get(label, 0.0)

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from streamsed.bundle import Bundle
+    from streamsed.bundle import AnyBundle
     from streamsed.detector import Detector
+    from streamsed.respiration import CycleDetector
 
 DEFAULT_MODEL = "everyday"
 
 
-def chosen_bundle(name: str | Path) -> Bundle:
+def chosen_bundle(name: str | Path) -> AnyBundle:
     """Read a bundle; a name that is nearly that of a shipped one gets a suggestion.
 
     Raises
@@ -27,10 +28,10 @@ def chosen_bundle(name: str | Path) -> Bundle:
     BundleError
         If there is none of that name, or it cannot be used.
     """
-    from streamsed.bundle import read_bundle, shipped_bundles
+    from streamsed.bundle import read_any_bundle, shipped_bundles
 
     try:
-        return read_bundle(name)
+        return read_any_bundle(name)
     except BundleError as error:
         close = difflib.get_close_matches(str(name), list(shipped_bundles()), n=1)
         if close and close[0] != str(name):
@@ -38,12 +39,24 @@ def chosen_bundle(name: str | Path) -> Bundle:
         raise
 
 
-def load_detectors(arguments: Namespace) -> list[Detector]:
-    """Load what ``--model`` names, ``everyday`` if it names nothing."""
+def load_detectors(arguments: Namespace) -> list[Detector | CycleDetector]:
+    """Load what ``--model`` names, ``everyday`` if it names nothing; ``--segmenter`` concerns those that have one."""
+    from streamsed.bundle import CycleBundle
     from streamsed.detector import load
 
     bundles = [chosen_bundle(name) for name in arguments.model or [DEFAULT_MODEL]]
-    return [load(bundle.path, provider=arguments.provider, backend=arguments.backend) for bundle in bundles]
+    segments = [isinstance(bundle, CycleBundle) for bundle in bundles]
+    expected = "a model of respiratory cycles (--model) for it"
+    require(arguments.segmenter is None or any(segments), "--segmenter", expected, arguments.segmenter)
+    return [
+        load(
+            bundle.path,
+            provider=arguments.provider,
+            backend=arguments.backend,
+            segmenter=arguments.segmenter if has_segmenter else None,
+        )
+        for bundle, has_segmenter in zip(bundles, segments, strict=True)
+    ]
 
 
 def thresholds(

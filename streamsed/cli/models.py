@@ -12,7 +12,7 @@ from streamsed.cli.tables import pairs
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from streamsed.bundle import Bundle
+    from streamsed.bundle import AnyBundle
 
 
 def add_to(subparsers: Any) -> None:
@@ -23,9 +23,9 @@ def add_to(subparsers: Any) -> None:
 
 def run(arguments: Namespace) -> int:
     """List."""
-    from streamsed.bundle import read_bundle, shipped_bundles
+    from streamsed.bundle import read_any_bundle, shipped_bundles
 
-    bundles = [read_bundle(path) for path in shipped_bundles().values()]
+    bundles = [read_any_bundle(path) for path in shipped_bundles().values()]
     if arguments.json:
         print(json.dumps([description(bundle) for bundle in bundles]))
     elif bundles:
@@ -35,16 +35,23 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def description(bundle: Bundle) -> dict[str, Any]:
+def description(bundle: AnyBundle) -> dict[str, Any]:
     """Return what there is to know about a bundle as a JSON object."""
+    from streamsed.bundle import Bundle
     from streamsed.config import LATENCY_PROFILES
     from streamsed.detector import latency_budget
+    from streamsed.respiration import cycle_latency
 
     return {
         "name": bundle.name,
         "task": bundle.task,
         "labels": list(bundle.labels),
-        "latency_seconds": {name: latency_budget(bundle, name).to_dict() for name in LATENCY_PROFILES},
+        "latency_seconds": {
+            name: (
+                latency_budget(bundle, name) if isinstance(bundle, Bundle) else cycle_latency(bundle, name)
+            ).to_dict()
+            for name in LATENCY_PROFILES
+        },
         "size_bytes": size_bytes(bundle),
         "licence": bundle.provenance.licence,
         "data": bundle.provenance.data,
@@ -55,7 +62,7 @@ def description(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def lines(bundle: Bundle) -> list[tuple[str, str]]:
+def lines(bundle: AnyBundle) -> list[tuple[str, str]]:
     """Return the same for people."""
     facts = description(bundle)
     delays = (
@@ -86,7 +93,7 @@ def metrics_text(metrics: dict[str, Any]) -> str:
     return ", ".join(parts) or "not measured"
 
 
-def size_bytes(bundle: Bundle) -> int:
+def size_bytes(bundle: AnyBundle) -> int:
     """Return how much disk the bundle takes."""
     if bundle.path.is_file():
         return bundle.path.stat().st_size

@@ -80,6 +80,11 @@ def add_model_options(parser: argparse.ArgumentParser, latency: str = "balanced"
     parser.add_argument(
         "--backend", choices=["onnx", "torchscript"], help="what computes (default: what the model has)"
     )
+    parser.add_argument(
+        "--segmenter",
+        choices=["crnn", "envelope", "grid"],
+        help="what finds respiratory cycles (default: the model's network, crnn)",
+    )
 
 
 def add_channel_option(parser: argparse.ArgumentParser) -> None:

@@ -31,14 +31,15 @@ from streamsed.bundle import Backend
 from streamsed.config import require
 from streamsed.detector import Detector, Thresholds, load
 from streamsed.models import Provider
-from streamsed.service.dispatcher import EventCallback, RecordCallback
+from streamsed.respiration import CycleDetector
+from streamsed.service.dispatcher import CycleCallback, EventCallback, RecordCallback
 from streamsed.service.session import Session, SessionSettings, SessionStats, check_input
 from streamsed.sources import ChannelSelection, FileSource, IterableSource, PcmSource, Source
 from streamsed.sources.microphone import Microphone
 
 __all__ = ["Session", "SessionStats", "listen"]
 
-Model = str | os.PathLike[str] | Detector
+Model = str | os.PathLike[str] | Detector | CycleDetector
 
 
 def listen(
@@ -57,6 +58,7 @@ def listen(
     top_k: int = 0,
     on_event: EventCallback | None = None,
     on_record: RecordCallback | None = None,
+    on_cycle: CycleCallback | None = None,
     provider: Provider = "cpu",
     backend: Backend | None = None,
     strict_realtime: bool = False,
@@ -73,7 +75,7 @@ def listen(
         Index of an input device, its name or part of it; None for the default one.
     input : path, "-", Source or iterable, optional
         Instead of a device: a recording, raw 16-bit PCM on stdin, or chunks of shape (n,) or (n, channels).
-    model : str, path or Detector, or a sequence of them
+    model : str, path, Detector or CycleDetector, or a sequence of them
         Names of shipped bundles, or paths. Several share the capture.
     sample_rate : int, optional
         In Hz, of a device (default: its own), of stdin (default: 16000) or of an iterable (needed).
@@ -84,18 +86,19 @@ def listen(
     latency : {"low", "balanced", "high"}
         See :class:`streamsed.config.LatencyProfile`.
     thresholds : float or mapping of label to float, optional
-        Instead of the model's own.
+        Instead of the model's own; see ``stream`` of the detectors. Those for single labels reach the models that
+        have them.
     duration : float, optional
         Seconds of audio after which to end, gaps counted.
     once : str, optional
-        End after the first finished event of this label.
+        End after the first finished event or cycle of this label.
     realtime : bool
         Play a file as if it were live, at its own pace: who falls behind then loses sound.
     top_k : int
         Give Tags records with so many classes.
-    on_event, on_record : callable, optional
-        Called by the dispatcher thread for each event or each record. With either, iterating yields nothing
-        more. A callback that raises is logged and counted.
+    on_event, on_record, on_cycle : callable, optional
+        Called by the dispatcher thread for each event, each record or each respiratory cycle. With any of them,
+        iterating yields nothing more. A callback that raises is logged and counted.
     provider : {"cpu", "cuda", "auto"}
         Where the networks compute.
     backend : {"onnx", "torchscript"}, optional
@@ -105,7 +108,7 @@ def listen(
     recovery_seconds : float
         How long a device may be away before DeviceLost.
     save_audio : path, optional
-        Folder for one WAV file per event.
+        Folder for one WAV file per event or cycle.
     pre_roll : float
         Seconds before the onset that such a file has.
     source_name : str, optional
@@ -125,10 +128,12 @@ def listen(
         A model that is missing or damaged.
     """
     require(device is None or input is None, "input", "no device beside it", device)
-    names = [model] if isinstance(model, (str, os.PathLike, Detector)) else list(model)
+    names = [model] if isinstance(model, (str, os.PathLike, Detector, CycleDetector)) else list(model)
     require(bool(names), "model", "at least one", names)
     detectors = [
-        item if isinstance(item, Detector) else load(item, backend=backend, provider=provider)
+        item
+        if isinstance(item, (Detector, CycleDetector))
+        else load(item, backend=backend, provider=provider)
         for item in names
     ]
     source: Source
@@ -160,6 +165,7 @@ def listen(
         ),
         on_event,
         on_record,
+        on_cycle,
     )
 
 

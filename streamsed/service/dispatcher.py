@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from streamsed.types import Event, Record
+from streamsed.types import Cycle, Event, Record
 
 _log = logging.getLogger(__name__)
 
 RecordCallback = Callable[[Record], object]
 EventCallback = Callable[[Event], object]
+CycleCallback = Callable[[Cycle], object]
 
 
 class RecordQueue:
@@ -112,6 +113,8 @@ class Dispatcher:
         For every record.
     on_event : callable, optional
         For every finished event.
+    on_cycle : callable, optional
+        For every finished respiratory cycle.
     extra : callable, optional
         For every item, tuples which are no records included, after the callbacks; and for None at the end.
     queue : RecordQueue or None
@@ -126,18 +129,20 @@ class Dispatcher:
         on_event: EventCallback | None,
         queue: RecordQueue,
         *,
+        on_cycle: CycleCallback | None = None,
         extra: Callable[[Any], object] | None = None,
         capacity: int = 10_000,
     ) -> None:
         self._on_record = on_record
         self._on_event = on_event
+        self._on_cycle = on_cycle
         self._extra = extra
         self._queue = queue
         self._capacity = capacity
         self._items: deque[Any] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self.iterated = on_record is None and on_event is None
+        self.iterated = on_record is None and on_event is None and on_cycle is None
         self.callback_errors = 0
         self._thread = threading.Thread(target=self._run, name="streamsed dispatcher", daemon=True)
 
@@ -192,6 +197,8 @@ class Dispatcher:
                 self._guarded(self._on_record, item)
             if self._on_event is not None and isinstance(item, Event):
                 self._guarded(self._on_event, item)
+            if self._on_cycle is not None and isinstance(item, Cycle):
+                self._guarded(self._on_cycle, item)
             if self.iterated:
                 self._queue.put(item)
         # Last, as it may touch a disk.

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,16 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsed.config import latency_profile, require
-from streamsed.detector import Detector, DetectorStream
+from streamsed.cycle_stream import CycleStream
 from streamsed.errors import ConfigError, DeviceLost, Overload, StateError
+from streamsed.health import SIGNAL_CONDITIONS
 from streamsed.service.delays import DelayStatistics
-from streamsed.service.dispatcher import Dispatcher, EventCallback, RecordCallback, RecordQueue
+from streamsed.service.dispatcher import (
+    CycleCallback,
+    Dispatcher,
+    EventCallback,
+    RecordCallback,
+    RecordQueue,
+)
 from streamsed.service.members import MemberPolicy
 from streamsed.service.readers import BlockingReader, LiveReader, MicrophoneReader, Reader
 from streamsed.service.snippets import SnippetWriter
+from streamsed.sound_stream import SoundModel, SoundStream
 from streamsed.sources.base import Source
 from streamsed.sources.microphone import Microphone
-from streamsed.types import Event, Gap, Health, Record, Start, Status, StatusState, Summary
+from streamsed.types import Cycle, Event, Gap, Health, Record, Start, Status, StatusState, Summary
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +61,10 @@ class SessionStats:
         The audio clock, gaps counted.
     events, dropped_samples : int
         Finished events; lost samples of the source.
+    cycles : int or None
+        Finished respiratory cycles; None where no model finds any.
+    respiratory_rate : float or None
+        Breaths per minute just now; None before it is known.
     rtf : float
         Processing time over the duration of the processed audio.
     latency_ms : dict
@@ -86,6 +98,8 @@ class SessionStats:
     reopened: int
     members_skipped: int
     members_skipped_seconds: float
+    cycles: int | None = None
+    respiratory_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +125,7 @@ class Session:
 
     Attributes
     ----------
-    detectors : tuple of Detector
+    detectors : tuple of Detector or CycleDetector
     source : Source
     source_name : str
         As the records call it.
@@ -124,10 +138,11 @@ class Session:
     def __init__(
         self,
         source: Source,
-        detectors: Sequence[Detector],
+        detectors: Sequence[SoundModel],
         settings: SessionSettings,
         on_event: EventCallback | None,
         on_record: RecordCallback | None,
+        on_cycle: CycleCallback | None = None,
     ) -> None:
         self.source = source
         self.detectors = tuple(detectors)
@@ -138,7 +153,9 @@ class Session:
         self._profile = latency_profile(settings.latency)
         self._check()
         self._queue = RecordQueue(_RECORD_CAPACITY)
-        self._dispatcher = Dispatcher(on_record, on_event, self._queue, extra=self._to_snippets)
+        self._dispatcher = Dispatcher(
+            on_record, on_event, self._queue, on_cycle=on_cycle, extra=self._to_snippets
+        )
         self._snippets: SnippetWriter | None = None
         self._worker = threading.Thread(target=self._work, name="streamsed worker", daemon=True)
         self._guard = threading.Lock()
@@ -146,8 +163,8 @@ class Session:
         self._stop_asked = False
         self._error_raised = False
         self._reader: Reader | None = None
-        self._streams: tuple[DetectorStream, ...] = ()
-        self._policies = [MemberPolicy(len(detector.bundle.members)) for detector in self.detectors]
+        self._streams: tuple[SoundStream[Any], ...] = ()
+        self._policies = [MemberPolicy(detector.member_count) for detector in self.detectors]
         self._delays = DelayStatistics()
         self._rms = self._peak = 0.0
         self._events = 0
@@ -168,7 +185,24 @@ class Session:
         require(0.0 <= settings.pre_roll <= 600.0, "pre_roll", "seconds in [0, 600]", settings.pre_roll)
         for detector in self.detectors:
             # Wrong thresholds and top_k are to be known before the device is opened.
-            detector.stream(thresholds=settings.thresholds, latency=settings.latency, top_k=settings.top_k)
+            detector.stream(
+                thresholds=self._thresholds(detector), latency=settings.latency, top_k=self._top_k(detector)
+            )
+
+    def _thresholds(self, detector: SoundModel) -> Any:
+        """Return those that concern ``detector``: one for a label need not be known to every model."""
+        given = self._settings.thresholds
+        if len(self.detectors) == 1 or not isinstance(given, Mapping):
+            return given
+        labels = {label for item in self.detectors for label in item.labels}
+        unknown = sorted(set(given) - labels)
+        require(not unknown, "thresholds", f"labels among {sorted(labels)}", unknown)
+        return {label: value for label, value in given.items() if label in detector.labels} or None
+
+    def _top_k(self, detector: SoundModel) -> int:
+        """Return what was asked for, or all there are of a model beside others that have more."""
+        wanted = self._settings.top_k
+        return wanted if len(self.detectors) == 1 else min(wanted, detector.tag_count)
 
     # ---- life
     # -------------------------------------------------------------------------------------------------
@@ -322,6 +356,7 @@ class Session:
         taken = (self._position - self._dropped) / rate
         spent = sum(stream.stats.processing_seconds for stream in self._streams)
         microphone = self.source if isinstance(self.source, Microphone) else None
+        breathing = [stream.stats for stream in self._streams if isinstance(stream, CycleStream)]
         return SessionStats(
             state=self._state,
             audio_seconds=self._position / rate,
@@ -340,6 +375,8 @@ class Session:
             members_skipped_seconds=max(
                 (stream.stats.members_skipped_seconds for stream in self._streams), default=0.0
             ),
+            cycles=sum(stats.cycles for stats in breathing) if breathing else None,
+            respiratory_rate=next((stats.respiratory_rate for stats in breathing), None),
         )
 
     # ---- records
@@ -449,8 +486,8 @@ class Session:
                 channel=settings.channel,
                 source=self.source_name,
                 latency=settings.latency,
-                thresholds=settings.thresholds,
-                top_k=settings.top_k,
+                thresholds=self._thresholds(detector),
+                top_k=self._top_k(detector),
                 time_origin=origin,
                 event_id_prefix=f"{self.source_name}-{detector.name}" if several else None,
             )
@@ -502,9 +539,9 @@ class Session:
         for record in records:
             if isinstance(record, Event):
                 self._events += 1
-                if record.label == self._settings.once:
-                    self._stop_asked = True
-            if number == 0 or not isinstance(record, (Gap, Health)):
+            if isinstance(record, (Event, Cycle)) and record.label == self._settings.once:
+                self._stop_asked = True
+            if number == 0 or not _is_of_the_source(record):
                 self._emit(record)
 
     # ---- holes
@@ -585,8 +622,17 @@ class Session:
             latency_ms=stats.latency_ms,
             source=self.source_name,
             members_skipped_seconds=round(stats.members_skipped_seconds, 3) or None,
+            cycles=stats.cycles,
+            respiratory_rate=stats.respiratory_rate,
         )
         self._emit(self.summary)
+
+
+def _is_of_the_source(record: Record) -> bool:
+    """Say whether every stream that hears the source gives the same record."""
+    if isinstance(record, Health):
+        return record.condition in SIGNAL_CONDITIONS
+    return isinstance(record, Gap)
 
 
 def _decibels(value: float) -> float:

@@ -1,4 +1,4 @@
-"""Saves the sound of each event, with what came just before it, in one WAV file per event."""
+"""Saves the sound of each event or cycle, with what came just before it, in one WAV file each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsed.errors import ConfigError
-from streamsed.types import Event, Onset, Record, Retract
+from streamsed.types import Cycle, Event, Onset, Record, Retract
 
 # Events come to be known a while after they began: so long after their onset, at most, sound is still kept.
 _HINDSIGHT_SECONDS = 20.0
@@ -80,10 +80,16 @@ class SnippetWriter:
             file.close()
             path.unlink(missing_ok=True)
         elif isinstance(record, Event):
-            if record.event_id not in self._open:
-                self._begin(record.event_id, record.label, record.onset)
-            if record.event_id in self._open:
-                self._finish(record)
+            self._save(record.event_id, record.label, record.onset, record.offset)
+        elif isinstance(record, Cycle):
+            # Its label is known only now; no cycle is longer than the sound that is kept.
+            self._save(record.cycle_id, record.label, record.onset, record.offset)
+
+    def _save(self, event_id: str, label: str, onset: float, offset: float) -> None:
+        if event_id not in self._open:
+            self._begin(event_id, label, onset)
+        if event_id in self._open:
+            self._finish(event_id, offset)
 
     def _begin(self, event_id: str, label: str, onset: float) -> None:
         if not self._kept:
@@ -99,9 +105,9 @@ class SnippetWriter:
             file.write(samples[max(0, begin - position) :])
         self._open[event_id] = (file, begin, path)
 
-    def _finish(self, event: Event) -> None:
-        file, begin, path = self._open.pop(event.event_id)
-        frames = max(1, round(event.offset * self._rate) - begin)
+    def _finish(self, event_id: str, offset: float) -> None:
+        file, begin, path = self._open.pop(event_id)
+        frames = max(1, round(offset * self._rate) - begin)
         if frames < file.frames:
             file.truncate(frames)
         file.close()
