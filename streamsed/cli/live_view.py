@@ -160,7 +160,8 @@ class LiveView:
         yield self._headline(stats)
         yield _meter(stats, width, ascii_only)
         yield self._delays(stats)
-        name_width = min(max((len(label) for label in self._thresholds), default=8), 20)
+        names = [*self._thresholds, *self._strength]
+        name_width = min(max((len(label) for label in names), default=8), 20)
         if stats.cycles is not None:
             yield from self._breathing(stats, name_width, width, ascii_only)
         labels = sorted(self._strength, key=lambda label: -self._strength[label])[:_MOST_LABELS]
