@@ -13,6 +13,8 @@ import pytest
 from streamsed.errors import ConfigError, OutputError
 from streamsed.sinks import FORMATS, FanOut, ReaderGone, TextSink, format_of_path, make_format, open_sink
 from streamsed.types import (
+    Cycle,
+    CycleOpen,
     Event,
     Gap,
     Health,
@@ -29,6 +31,18 @@ EVENT = Event("mic0-1", "kitchen.wav", "dog_bark", 12.48, 13.12, 0.91, 0.04, emi
 LATE = Event(
     "mic0-2", "kitchen.wav", "rain & <wind>", 3599.9996, 3600.5, 0.5, 1.0, spans_gap=True, truncated=True
 )
+CYCLE = Cycle(
+    "chest-1",
+    "chest.wav",
+    23.0,
+    25.5,
+    "wheeze",
+    {"normal": 0.25, "wheeze": 0.75},
+    0.75,
+    0.4,
+    24.0,
+    forced=True,
+)
 RECORDS = [
     Start("kitchen.wav", "everyday", 16000, {"provisional": 0.06, "final": 0.15}, "2026-11-21T10:00:00Z"),
     Status("listening"),
@@ -43,6 +57,16 @@ RECORDS = [
     Summary(3601.0, 2, 1600, 0.02, {"p50": 80.0, "p95": 95.0, "max": 120.0}),
 ]
 
+BREATHS = [
+    CycleOpen("chest-1", "chest.wav", 23.0),
+    CycleOpen("chest-1", "chest.wav", 23.0, {"normal": 0.3, "wheeze": 0.7}),
+    CYCLE,
+    CycleOpen("chest-2", "chest.wav", 25.5),
+    Health("speech", 26.0, "chest.wav"),
+    Retract("chest-2"),
+    Summary(30.0, 0, 0, 0.02, {}, cycles=1, respiratory_rate=24.0),
+]
+
 
 def rendered(name, records=RECORDS):
     record_format = make_format(name)
@@ -53,6 +77,27 @@ def test_json_lines_give_back_every_record():
     lines = rendered("jsonl").splitlines()
     assert [record_from_dict(json.loads(line)) for line in lines] == RECORDS
     assert all(list(json.loads(line))[:2] == ["v", "type"] for line in lines)
+
+
+def test_respiratory_cycles_in_every_format():
+    lines = rendered("jsonl", BREATHS).splitlines()
+    assert [record_from_dict(json.loads(line)) for line in lines] == BREATHS
+    assert rendered("text", BREATHS).splitlines() == [
+        "  0:23.00 -       ...  cycle",
+        "  0:23.00 -       ...  wheeze?              0.70",
+        "  0:23.00 -   0:25.50  wheeze               0.75  24.0/min  (too long for one breath)",
+        "  0:25.50 -       ...  cycle",
+        "# signal: speech from 0:26.00 on",
+        "# not confirmed: cycle at 0:25.50",
+        "# summary: 30.00 s of audio, 1 cycles, 24.0 breaths/min, 0 samples lost, RTF 0.020",
+    ]
+    for name, row in (
+        ("tsv", "chest.wav\t23.000\t25.500\twheeze\n"),
+        ("audacity", "23.000000\t25.500000\twheeze\n"),
+        ("rttm", "SPEAKER chest 1 23.000 2.500 <NA> <NA> wheeze 0.750 <NA>\n"),
+        ("vtt", "00:00:23.000 --> 00:00:25.500\nwheeze (75%)\n\n"),
+    ):
+        assert rendered(name, BREATHS) == make_format(name).header + row
 
 
 def test_json_has_no_nan():

@@ -9,6 +9,8 @@ import pytest
 
 from streamsed.types import (
     CONTRACT_VERSION,
+    Cycle,
+    CycleOpen,
     Event,
     Gap,
     Health,
@@ -53,6 +55,34 @@ LINES = {
     ),
     '{"v":1,"type":"health","condition":"clipping","onset":1.5}': Health("clipping", 1.5),
     '{"v":1,"type":"tags","time":2.0,"posteriors":{"rain":0.5}}': Tags(2.0, {"rain": 0.5}),
+    '{"v":1,"type":"cycle_open","cycle_id":"m-3","source":"mic0","onset":4.1,"emitted_seconds":4.3}': CycleOpen(
+        "m-3", "mic0", 4.1, emitted_seconds=4.3
+    ),
+    '{"v":1,"type":"cycle_open","cycle_id":"m-3","source":"mic0","onset":4.1,"posteriors":{"normal":0.7,'
+    '"wheeze":0.3},"emitted_seconds":5.2}': CycleOpen(
+        "m-3", "mic0", 4.1, {"normal": 0.7, "wheeze": 0.3}, emitted_seconds=5.2
+    ),
+    '{"v":1,"type":"cycle","cycle_id":"m-3","source":"mic0","onset":4.1,"offset":6.5,"label":"wheeze",'
+    '"posteriors":{"normal":0.4,"wheeze":0.6},"confidence":0.6,"uncertainty":0.5,"respiratory_rate":25.0,'
+    '"forced":false,"truncated":false,"spans_gap":false,"emitted_seconds":6.7}': Cycle(
+        "m-3",
+        "mic0",
+        4.1,
+        6.5,
+        "wheeze",
+        {"normal": 0.4, "wheeze": 0.6},
+        0.6,
+        0.5,
+        25.0,
+        emitted_seconds=6.7,
+    ),
+    '{"v":1,"type":"health","condition":"not_lung_sound","onset":1.5,"source":"mic0"}': Health(
+        "not_lung_sound", 1.5, "mic0"
+    ),
+    '{"v":1,"type":"summary","audio_seconds":60.0,"events":0,"dropped_samples":0,"rtf":0.02,'
+    '"latency_ms":{},"cycles":21,"respiratory_rate":22.5}': Summary(
+        60.0, 0, 0, 0.02, {}, cycles=21, respiratory_rate=22.5
+    ),
     '{"v":1,"type":"summary","audio_seconds":60.0,"events":3,"dropped_samples":0,"rtf":0.02,'
     '"latency_ms":{"p50":40.0,"p95":50.0,"max":60.0}}': Summary(
         60.0, 3, 0, 0.02, {"p50": 40.0, "p95": 50.0, "max": 60.0}
@@ -68,7 +98,8 @@ def test_json_both_ways(line, record):
 
 def test_every_type_is_tried():
     assert {record.type for record in LINES.values()} == {
-        "start", "onset", "retract", "event", "gap", "status", "health", "tags", "summary"
+        "start", "onset", "retract", "event", "gap", "status", "health", "tags", "summary",
+        "cycle_open", "cycle"
     }  # fmt: skip
 
 
