@@ -7,6 +7,7 @@ envelope of the breath sounds (:class:`EnvelopeSegmenter`) and, on the boundary 
 
 from streamsed.segmentation.base import Boundary, Segmenter
 from streamsed.segmentation.decoder import CycleDecoder
+from streamsed.segmentation.envelope import EnvelopeConfig, EnvelopeSegmenter
 from streamsed.segmentation.grid import GridSegmenter
 
-__all__ = ["Boundary", "CycleDecoder", "GridSegmenter", "Segmenter"]
+__all__ = ["Boundary", "CycleDecoder", "EnvelopeConfig", "EnvelopeSegmenter", "GridSegmenter", "Segmenter"]

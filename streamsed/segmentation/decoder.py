@@ -36,6 +36,10 @@ class CycleDecoder:
         Duration of a posterior frame.
     """
 
+    _durations: deque[float]
+    _expected: float | None
+    _best: tuple[float, int, float] | None
+
     def __init__(self, config: CycleDecoderConfig, frame_seconds: float) -> None:
         require(frame_seconds > 0, "frame_seconds", "above 0", frame_seconds)
         self._config = config
@@ -59,7 +63,15 @@ class CycleDecoder:
     @property
     def period_seconds(self) -> float:
         """Duration of a cycle at the moment."""
+        if self._expected is not None:
+            return self._expected
         return statistics.median([*self._durations, self._config.period_seconds])
+
+    def expect(self, period_seconds: float | None) -> None:
+        """Take the period of the moment from elsewhere from now on; None: from the last cycles again."""
+        positive = period_seconds is None or period_seconds > 0
+        require(positive, "period_seconds", "above 0", period_seconds)
+        self._expected = period_seconds
 
     def process(self, boundary_posteriors: NDArray[np.floating[Any]]) -> list[Boundary]:
         """Take posteriors (T',) in and return the boundaries that they decided.
@@ -101,8 +113,9 @@ class CycleDecoder:
         self._heard = 0
         self._since = 0
         self._flushed = False
-        self._durations: deque[float] = deque(maxlen=self._config.history)
-        self._best: tuple[float, int, float] | None = None
+        self._expected = None
+        self._durations = deque(maxlen=self._config.history)
+        self._best = None
 
     def _step(self, posterior: float) -> list[Boundary]:
         frame = self._heard

@@ -1,0 +1,1 @@
+"""Training of respiratory-cycle segmenters: recipes with ``task = "cycle_segmentation"``."""
