@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +82,7 @@ def assemble(
     segmenter, classifier : Path
         Exported bundles; see :func:`streamsed.bundle.write_cycle_bundle`.
     folder : Path
-        Must not hold a bundle yet.
+        Must not exist yet.
     name : str
     cycles : CycleConfig
     metrics : mapping
@@ -92,20 +94,26 @@ def assemble(
         If the two do not fit together or to the settings, or the golden check fails.
     """
     parts = {"segmenter": read_bundle(segmenter), "classifier": read_bundle(classifier)}
-    bundle = write_cycle_bundle(
-        folder,
-        name=name,
-        segmenter=parts["segmenter"],
-        classifier=parts["classifier"],
-        cycles=cycles,
-        provenance=_provenance(parts, metrics),
-    )
-    golden = make_cycle_golden(CycleDetector(bundle), golden_breathing(bundle.sample_rate))
-    bundle = write_cycle_golden(bundle, golden)
-    report = check_golden(CycleDetector(bundle))
-    if not report.passed:
-        raise BundleError(f"bundle {folder}: golden check failed right after writing: {report}")
-    return bundle
+    if folder.exists():
+        raise BundleError(f"-o: expected a folder that does not exist yet, got {folder}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # What turns out not to work leaves nothing behind.
+    with tempfile.TemporaryDirectory(dir=folder.parent) as workplace:
+        bundle = write_cycle_bundle(
+            Path(workplace) / name,
+            name=name,
+            segmenter=parts["segmenter"],
+            classifier=parts["classifier"],
+            cycles=cycles,
+            provenance=_provenance(parts, metrics),
+        )
+        golden = make_cycle_golden(CycleDetector(bundle), golden_breathing(bundle.sample_rate))
+        bundle = write_cycle_golden(bundle, golden)
+        report = check_golden(CycleDetector(bundle))
+        if not report.passed:
+            raise BundleError(f"bundle {name}: golden check failed right after writing: {report}")
+        bundle.path.rename(folder)
+    return replace(bundle, path=folder)
 
 
 def read_settings(files: Iterable[Path], overrides: Iterable[str]) -> CycleConfig:
