@@ -1,0 +1,130 @@
+"""Trains a classifier of respiratory cycles: Lightning, resumable at any epoch."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from training.checkpoint import check_shapes, read_weights
+from training.ensemble import LAST
+from training.features import LEAST_DEVIATION
+from training.logs import make_loggers
+from training.lung.material import Segments, prepare, prepare_training
+from training.lung.module import LungModule
+from training.lung.recipe import LungRecipe
+from training.lung.sides import read_sides
+from training.memory import named_out_of_memory
+from training.train import EpochSampler, callbacks_of, current_commit
+
+PROVENANCE = "provenance.json"
+
+
+class DrawnSampler(EpochSampler):
+    """So many of ``size`` items, others in every epoch."""
+
+    def __init__(self, size: int, drawn: int, seed: int) -> None:
+        super().__init__(size, seed)
+        self._drawn = min(size, drawn) if drawn else size
+
+    def __len__(self) -> int:
+        return self._drawn
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.islice(super().__iter__(), self._drawn)
+
+
+def train(recipe: LungRecipe, run: Path, resume: bool = True) -> Path:
+    """Train and return the path of the last checkpoint.
+
+    Parameters
+    ----------
+    recipe : LungRecipe
+    run : Path
+        Folder for checkpoints and logs. With ``resume`` a checkpoint found there is continued.
+
+    Raises
+    ------
+    ConfigError
+        If that checkpoint is of another recipe, or the data cannot be divided as the recipe says.
+    FormatError
+        If the data are missing or wrong.
+    StreamsedError
+        If the memory of the machine does not suffice.
+    """
+    settings = recipe.train
+    torch.set_num_threads(settings.threads)
+    lightning.seed_everything(settings.seed, workers=True, verbose=False)
+    run.mkdir(parents=True, exist_ok=True)
+    last = run / LAST
+    resumes = resume and last.exists()
+    weights = read_weights(last, recipe) if resumes else None
+    sides = read_sides(recipe.data)
+    training = prepare_training(sides.train, recipe)
+    # The z-score is that of the cycles as they are; copies would weigh the rare classes more.
+    originals = training.log_mel[: training.originals]
+    mean = originals.mean((0, 1), dtype=np.float64)
+    std = np.maximum(originals.std((0, 1), dtype=np.float64), LEAST_DEVIATION)
+    module = LungModule(recipe, torch.from_numpy(mean).float(), torch.from_numpy(std).float())
+    if weights is not None:
+        check_shapes(last, weights, module.state_dict())
+    per_batch = max(1, settings.batch_size // recipe.preparation.chunks)
+    items = _items(training)
+    sampler = DrawnSampler(len(items), recipe.copies.epoch_segments, settings.seed)
+    loader = DataLoader(items, per_batch, sampler=sampler, drop_last=len(sampler) >= per_batch)
+    validation = None
+    if sides.validation:
+        validation = DataLoader(_items(prepare(sides.validation, recipe)), per_batch)
+    trainer = lightning.Trainer(
+        max_epochs=settings.epochs,
+        accelerator="auto",
+        devices="auto",
+        precision=settings.precision,  # type: ignore[arg-type]
+        gradient_clip_val=settings.clip_norm or None,
+        logger=make_loggers(settings.logger, run, resumes),
+        callbacks=callbacks_of(settings, recipe.data.validates, run),
+        log_every_n_steps=20,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        num_sanity_val_steps=0,
+    )
+    facts = {
+        "recipe": recipe.name,
+        "commit": current_commit(),
+        "train_patients": sorted({item.recording.patient for item in sides.train}),
+        "validation": [[item.recording.name, item.number] for item in sides.validation],
+    }
+    (run / PROVENANCE).write_text(json.dumps(facts, indent=2) + "\n")
+    with named_out_of_memory(settings.batch_size, last):
+        trainer.fit(module, loader, validation, ckpt_path=str(last) if resumes else None)
+    return last
+
+
+def _items(segments: Segments) -> TensorDataset:
+    return TensorDataset(
+        torch.from_numpy(segments.log_mel),
+        torch.from_numpy(segments.target),
+        torch.from_numpy(segments.cycle),
+    )
+
+
+def load_trained(recipe: LungRecipe, checkpoint: Path) -> LungModule:
+    """Return the module of a checkpoint, in evaluation mode.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such checkpoint, or it is of another recipe.
+    """
+    n_mels = recipe.front_end.n_mels
+    module = LungModule(recipe, torch.zeros(n_mels), torch.ones(n_mels))
+    weights = read_weights(checkpoint, recipe)
+    check_shapes(checkpoint, weights, module.state_dict())
+    module.load_state_dict(weights)
+    return module.eval()
