@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -150,6 +151,31 @@ def test_a_file_is_as_its_samples(lung, tmp_path):
     assert times(from_file) == times(from_array)
     with pytest.raises(ConfigError, match="sample_rate: expected None for a file"):
         lung.detect(tmp_path / "chest.wav", 8000)
+
+
+@pytest.mark.parametrize("rate", [RATE, 22050])
+def test_look_ahead_delays_records_and_changes_nothing_else(lung, tmp_path, rate):
+    patient = streamsed.load(tiny_cycles(tmp_path / "patient", look_ahead=12).path)
+    assert patient.latency().final == pytest.approx(lung.latency().final + 0.12)
+    sound = np.concatenate(
+        [breathing(9.0, rate), tone(3.0, 1700.0, rate), breathing(10.0, rate, wheeze=(1,))]
+    )
+
+    def through(model):
+        stream = model.stream(rate)
+        records = stream.process(sound[: 15 * rate]) + stream.gap(rate, "overflow")
+        return of((Cycle, Health), records + run(stream, sound[15 * rate :]))
+
+    expected, found = through(lung), through(patient)
+    assert len(expected) >= 5
+    for early, late in zip(expected, found, strict=True):
+        if isinstance(early, Health):
+            assert early == late
+        else:
+            assert 0.0 <= late.emitted_seconds - early.emitted_seconds <= 0.13
+            assert replace(late, cycle_id="", emitted_seconds=None) == replace(
+                early, cycle_id="", emitted_seconds=None
+            )
 
 
 class TestWhatIsNoLungSound:

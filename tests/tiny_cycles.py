@@ -95,9 +95,9 @@ def _graph(nodes, inputs, outputs, constants) -> bytes:
     return model.SerializeToString()
 
 
-def segmenter_model() -> bytes:
-    """One convolution over the last 0.6 s."""
-    n_mels, taps = FRONT_END.n_mels, CONTEXT + STRIDE
+def segmenter_model(look_ahead: int = 0) -> bytes:
+    """One convolution over the last 0.6 s; with look-ahead, it speaks of what was so many frames ago."""
+    n_mels, taps, context = FRONT_END.n_mels, CONTEXT + STRIDE, CONTEXT + look_ahead
     weights, bias = np.zeros((4, n_mels, taps)), np.zeros(4)
     # The mean of the last 0.1 s above that of the half second before.
     middle = slice(1, 10)
@@ -114,11 +114,11 @@ def segmenter_model() -> bytes:
         bias[row] = -7.0
     node = helper.make_node
     constants = {
-        "weights": weights.astype(np.float32),
+        "weights": np.pad(weights, ((0, 0), (0, 0), (0, look_ahead))).astype(np.float32),
         "bias": bias.astype(np.float32),
         "quiet": np.array([QUIET], np.float32),
         "axis_1": np.array([1], np.int64),
-        "from_context": np.array([-CONTEXT], np.int64),
+        "from_context": np.array([-context], np.int64),
         "to_end": np.array([np.iinfo(np.int64).max], np.int64),
     }
     nodes = [
@@ -132,8 +132,8 @@ def segmenter_model() -> bytes:
     ]
     return _graph(
         nodes,
-        [("log_mel", ["batch", "t", n_mels]), ("frames", ["batch", CONTEXT, n_mels])],
-        [("posteriors", ["batch", "rows", 4]), ("frames_out", ["batch", CONTEXT, n_mels])],
+        [("log_mel", ["batch", "t", n_mels]), ("frames", ["batch", context, n_mels])],
+        [("posteriors", ["batch", "rows", 4]), ("frames_out", ["batch", context, n_mels])],
         constants,
     )
 
@@ -160,7 +160,7 @@ def classifier_model(seed: int) -> bytes:
     return _graph(nodes, [("log_mel", ["batch", "t", n_mels])], [("posteriors", ["batch", 1, 4])], constants)
 
 
-def segmenter_bundle(folder: Path, **changes) -> Bundle:
+def segmenter_bundle(folder: Path, look_ahead: int = 0, **changes) -> Bundle:
     """Write the bundle of the segmenter."""
     return write_bundle(
         folder,
@@ -171,9 +171,9 @@ def segmenter_bundle(folder: Path, **changes) -> Bundle:
             "streaming": Streaming("causal"),
             "time_stride": STRIDE,
             "context_frames": CONTEXT,
-            "look_ahead_frames": 0,
-            "state": {"frames": [1, CONTEXT, FRONT_END.n_mels]},
-            "members": {"0": {"onnx": segmenter_model()}},
+            "look_ahead_frames": look_ahead,
+            "state": {"frames": [1, CONTEXT + look_ahead, FRONT_END.n_mels]},
+            "members": {"0": {"onnx": segmenter_model(look_ahead)}},
             "provenance": PROVENANCE,
             **changes,
         },
@@ -201,14 +201,14 @@ def classifier_bundle(folder: Path, members: int = 3, **changes) -> Bundle:
     )
 
 
-def tiny_cycles(folder: Path, members: int = 3, cycles: CycleConfig = CYCLES) -> CycleBundle:
+def tiny_cycles(folder: Path, members: int = 3, look_ahead: int = 0) -> CycleBundle:
     """Write a whole model of respiratory cycles, with its golden check, into ``folder``."""
     bundle = write_cycle_bundle(
         folder,
         name="tiny-cycles",
-        segmenter=segmenter_bundle(folder.with_name(f"{folder.name}-segmenter")),
+        segmenter=segmenter_bundle(folder.with_name(f"{folder.name}-segmenter"), look_ahead),
         classifier=classifier_bundle(folder.with_name(f"{folder.name}-classifier"), members),
-        cycles=cycles,
+        cycles=CYCLES,
         provenance=PROVENANCE,
     )
     write_cycle_golden(bundle, make_cycle_golden(CycleDetector(bundle), golden_breathing(RATE)))
