@@ -180,6 +180,8 @@ class CycleStream(SoundStream[CycleLatency]):
 
     def _follow(self, boundaries: Sequence[TimedBoundary], changes: Sequence[GateChange]) -> list[Record]:
         """Take boundaries and changes of the gate in the order of their times."""
+        if not boundaries and not changes:
+            return []
         moments: list[tuple[float, TimedBoundary | GateChange]] = [
             *((item.seconds, item) for item in boundaries),
             *((self._clock.seconds(item.frame), item) for item in changes),

@@ -18,6 +18,7 @@ CLIPPING_SAMPLES = 3
 SILENCE_SECONDS = 2.0
 DC_ON, DC_OFF = 0.05, 0.02
 DC_SECONDS = 1.0
+DC_RECOVERY_SECONDS = 5.0
 RECOVERY_SECONDS = 1.0
 
 
@@ -27,7 +28,8 @@ class SignalMonitor:
     - ``non_finite``: a NaN, an Inf, or a value beyond any scale (1e6); again after 1 s without any.
     - ``clipping``: 3 samples of a step at 0.999 of full scale or above; again after 1 s without such a step.
     - ``digital_silence``: 2 s of exact zeros, the onset being the first; again after any other sample.
-    - ``dc``: a mean of about 1 s above 0.05 of full scale in magnitude; again after it fell below 0.02.
+    - ``dc``: a mean of about 1 s above 0.05 of full scale in magnitude; again after it stayed below 0.02 for 5 s,
+      as the slow sway of a stethoscope on a chest is one condition and not many.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ class SignalMonitor:
         self._zeros_from: int | None = 0
         self._silence_said = False
         self._mean = 0.0
-        self._dc_said = False
+        self._dc_until: int | None = None  # when it was last too large to be over
         self.non_finite_samples = 0
 
     def process(
@@ -107,11 +109,14 @@ class SignalMonitor:
     def _watch_mean(self, samples: npt.NDArray[np.float32], position: int, records: list[Health]) -> None:
         share = 1.0 - math.exp(-len(samples) / (DC_SECONDS * self._rate))
         self._mean += share * (float(samples.mean()) - self._mean)
-        if abs(self._mean) >= DC_ON and not self._dc_said:
-            self._dc_said = True
-            records.append(self._record("dc", position))
-        elif abs(self._mean) < DC_OFF:
-            self._dc_said = False
+        if self._dc_until is None:
+            if abs(self._mean) >= DC_ON:
+                self._dc_until = position
+                records.append(self._record("dc", position))
+        elif abs(self._mean) >= DC_OFF:
+            self._dc_until = position
+        elif position - self._dc_until > DC_RECOVERY_SECONDS * self._rate:
+            self._dc_until = None
 
     def gap(self) -> None:
         """Begin anew after lost audio: zeros before and after it are not one silence."""

@@ -74,3 +74,10 @@ class TestHealth:
         assert condition == "dc"
         assert onset < 1.0
         assert self.conditions(run(detector.stream(), scene() + np.float32(0.01))) == []
+
+    def test_a_sway_is_one_condition(self, detector):
+        seconds = np.arange(40 * RATE) / RATE
+        sway = 0.2 * np.sin(2 * np.pi * 0.25 * seconds) * ((seconds < 12) | (seconds > 24))
+        found = self.conditions(run(detector.stream(), sway.astype(np.float32)))
+        assert [condition for condition, _ in found if condition == "dc"] == ["dc", "dc"]
+        assert 24.0 < found[-1][1] < 26.0
