@@ -194,6 +194,8 @@ class LungRecipe:
     def net_config(self) -> LungCnnConfig:
         """Configuration of the network."""
         derived = {"n_mels": self.front_end.n_mels, "n_classes": self.classes}
+        given = sorted(set(self.net.shape) & set(derived))
+        require(not given, "net.shape", f"without {sorted(derived)}, which follow from the recipe", given)
         return from_mapping(LungCnnConfig, {**self.net.shape, **derived}, "net.shape")
 
     @property

@@ -36,7 +36,7 @@ def tune(recipe: LungRecipe, run: Path) -> Path:
     """
     posteriors, targets = held_out_posteriors(recipe, run)
     exponent, score = best_exponent(posteriors, targets)
-    weights = class_weights(targets, exponent)
+    weights = class_weights(targets, exponent, recipe.classes)
     facts = {
         "preparation": dataclasses.asdict(recipe.preparation),
         "class_weights": [round(float(weight), 4) for weight in weights],
@@ -73,19 +73,20 @@ def held_out_posteriors(recipe: LungRecipe, run: Path) -> tuple[Doubles, npt.NDA
     return np.concatenate(rows), np.array(targets)
 
 
-def class_weights(targets: npt.NDArray[np.int64], exponent: float) -> Doubles:
+def class_weights(targets: npt.NDArray[np.int64], exponent: float, classes: int) -> Doubles:
     """Return w_k = (share of class k)^-exponent, 1 for normal.
 
     One number for all classes: the few dozen cycles of the rare ones would be fitted by weights of their own.
     """
-    counts = np.bincount(targets, minlength=2).astype(np.float64)
+    counts = np.bincount(targets, minlength=classes).astype(np.float64)
     weights: Doubles = (np.maximum(counts, 1.0) / max(counts[0], 1.0)) ** -exponent
     return weights
 
 
 def best_exponent(posteriors: Doubles, targets: npt.NDArray[np.int64]) -> tuple[float, float]:
     """Return the exponent with the best score, the smallest among equals, and the score."""
-    scores = [score_of(posteriors, targets, class_weights(targets, value)) for value in _EXPONENTS]
+    classes = posteriors.shape[1]
+    scores = [score_of(posteriors, targets, class_weights(targets, value, classes)) for value in _EXPONENTS]
     best = int(np.argmax(scores))
     return float(_EXPONENTS[best]), scores[best]
 
