@@ -369,7 +369,7 @@ class CycleDecoderConfig:
     wait_seconds : float
         A boundary is reported when nothing better has come so long after it: the delay of the decoder.
     min_seconds, max_seconds : float
-        No cycle is shorter; one that is still open after ``max_seconds`` is closed by force.
+        No cycle is shorter, nor than the wait; one that is still open after ``max_seconds`` is closed by force.
     period_seconds : float
         Median duration of a cycle, before enough of them have been heard.
     spread : float

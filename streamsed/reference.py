@@ -6,12 +6,16 @@ Nothing at run time uses them.
 from __future__ import annotations
 
 import itertools
+import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streamsed.config import CycleDecoderConfig
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
 
@@ -328,3 +332,73 @@ def smooth_between_losses(posteriors: Floats, widths: Sequence[int]) -> NDArray[
             out[start:t] = median_filter(posteriors[start:t], widths)
             start = t + 1
     return out
+
+
+def cycle_boundaries(
+    posteriors: Floats, config: CycleDecoderConfig, frame_seconds: float
+) -> list[tuple[int, float, bool]]:
+    """Boundaries of respiratory cycles as :class:`streamsed.segmentation.CycleDecoder` defines them.
+
+    Looks at all frames of an open cycle anew for every frame that could end it.
+
+    Parameters
+    ----------
+    posteriors : ndarray, shape (T,)
+    config : CycleDecoderConfig
+    frame_seconds : float
+
+    Returns
+    -------
+    list of (int, float, bool)
+        Frame, posterior there, and whether it is there by force.
+    """
+    wait = round(config.wait_seconds / frame_seconds)
+    shortest = max(wait + 1, math.ceil(config.min_seconds / frame_seconds - 1e-9))
+    longest = max(shortest, math.floor(config.max_seconds / frame_seconds + 1e-9))
+    found: list[tuple[int, float, bool]] = []
+    durations: list[float] = []
+    since = 0
+    while True:
+        last = durations[max(0, len(durations) - config.history) :] if config.history else []
+        period = statistics.median([*last, config.period_seconds])
+        evidence = {
+            t: _boundary_evidence(float(posteriors[t]), (t - since) * frame_seconds, period, config)
+            for t in range(since + shortest, min(since + longest + 1, len(posteriors)))
+        }
+        above = {t: value for t, value in evidence.items() if value > 0}
+        frame = None
+        for t in above:
+            best_so_far = all(above[t] > above[before] for before in above if before < t)
+            heard = t + wait < len(posteriors) or since + longest < len(posteriors)
+            if heard and best_so_far and all(above[t] >= above[u] for u in above if t < u <= t + wait):
+                frame = t
+                break
+        if frame is None and above:
+            frame = max(above, key=lambda t: above[t])
+        if frame is not None:
+            durations.append((frame - since) * frame_seconds)
+            found.append((frame, float(posteriors[frame]), False))
+        elif since + longest < len(posteriors):
+            frame = since + longest
+            found.append((frame, float(posteriors[frame]), True))
+        else:
+            return found
+        since = frame
+
+
+def _boundary_evidence(posterior: float, duration: float, period: float, config: CycleDecoderConfig) -> float:
+    def logit(value: float) -> float:
+        inside = min(max(value, 1e-4), 1 - 1e-4)
+        return math.log(inside / (1 - inside))
+
+    def log_hazard(z: float) -> float:
+        if z < 3:
+            return -0.5 * z * z - math.log(math.erfc(z / math.sqrt(2)) / 2)
+        # Density over survival as a continued fraction (Laplace).
+        fraction = z
+        for k in range(200, 0, -1):
+            fraction = z + k / fraction
+        return math.log(fraction) + 0.5 * math.log(2 * math.pi)
+
+    hazard = log_hazard(math.log(duration / period) / config.spread) - log_hazard(0.0)
+    return logit(posterior) - logit(config.threshold) + config.prior_weight * hazard

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from streamsed.config import CycleDecoderConfig, require
 from streamsed.errors import StateError
+from streamsed.ownership import OneThread
 from streamsed.segmentation.base import Boundary
 
 # Posteriors are kept this far from 0 and 1, where their odds end.
@@ -45,9 +46,11 @@ class CycleDecoder:
         self._config = config
         self._frame_seconds = frame_seconds
         self._wait = round(config.wait_seconds / frame_seconds)
-        self._shortest = max(1, math.ceil(config.min_seconds / frame_seconds - 1e-9))
+        # What comes while a boundary waits for better ones cannot be the next.
+        self._shortest = max(self._wait + 1, math.ceil(config.min_seconds / frame_seconds - 1e-9))
         self._longest = max(self._shortest, math.floor(config.max_seconds / frame_seconds + 1e-9))
         self._threshold = _logit(config.threshold)
+        self._one_thread = OneThread("CycleDecoder")
         self.reset()
 
     @property
@@ -81,15 +84,16 @@ class CycleDecoder:
         ConfigError
             Another shape, or a value outside [0, 1].
         """
-        self._check_open()
-        values = np.asarray(boundary_posteriors)
-        require(values.ndim == 1, "boundary_posteriors", "an array (T',)", values.shape)
-        inside = bool(np.all((values >= 0) & (values <= 1)))
-        require(inside, "boundary_posteriors", "values in [0, 1]", "NaN or values outside")
-        boundaries: list[Boundary] = []
-        for value in values.tolist():
-            boundaries += self._step(value)
-        return boundaries
+        with self._one_thread:
+            self._check_open()
+            values = np.asarray(boundary_posteriors)
+            require(values.ndim == 1, "boundary_posteriors", "an array (T',)", values.shape)
+            inside = bool(np.all((values >= 0) & (values <= 1)))
+            require(inside, "boundary_posteriors", "values in [0, 1]", "NaN or values outside")
+            boundaries: list[Boundary] = []
+            for value in values.tolist():
+                boundaries += self._step(value)
+            return boundaries
 
     def gap(self, frames: int) -> list[Boundary]:
         """Account for ``frames`` lost frames: decide what is pending and begin a new cycle after them."""
@@ -163,6 +167,6 @@ def _logit(probability: float) -> float:
 
 def _log_hazard(z: float) -> float:
     """Log of density over survival of a standard normal variable, but for a constant."""
-    if z > 5.0:  # Mills ratio; erfc has no digits left
+    if z > 30.0:  # where erfc ends; Mills' ratio
         return math.log(z + 1.0 / z) + 0.5 * math.log(2.0 * math.pi)
     return -0.5 * z * z - math.log(0.5 * math.erfc(z / math.sqrt(2.0)))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from streamsed.config import CycleDecoderConfig, require
 from streamsed.errors import StateError
+from streamsed.ownership import OneThread
 from streamsed.segmentation.base import Boundary
 from streamsed.segmentation.decoder import CycleDecoder
 
@@ -109,6 +110,7 @@ class EnvelopeSegmenter:
             round(config.longest_period / self._step_seconds),
         )
         self._decoder = CycleDecoder(config.decoder, self._step_seconds)
+        self._one_thread = OneThread("EnvelopeSegmenter")
         self.reset()
 
     @property
@@ -134,27 +136,27 @@ class EnvelopeSegmenter:
         ConfigError
             Another shape, NaN or Inf.
         """
-        self._check_open()
-        values = np.asarray(log_mel)
-        require(
-            values.ndim == 2 and values.shape[1] == self._n_mels,
-            "log_mel",
-            f"(T, {self._n_mels})",
-            values.shape,
-        )
-        require(bool(np.isfinite(values).all()), "log_mel", "finite values", "NaN or Inf")
-        boundaries: list[Boundary] = []
-        for row in values:
-            self._heard += 1
-            # One row at a time: numpy may sum several in another order.
-            self._sum += float(
-                np.mean(row[self._config.first_band : self._config.last_band + 1], dtype=np.float64)
+        with self._one_thread:
+            self._check_open()
+            values = np.asarray(log_mel)
+            require(
+                values.ndim == 2 and values.shape[1] == self._n_mels,
+                "log_mel",
+                f"(T, {self._n_mels})",
+                values.shape,
             )
-            self._summed += 1
-            if self._summed == self._stride:
-                boundaries += self._step(self._sum / self._stride)
-                self._sum, self._summed = 0.0, 0
-        return boundaries
+            require(bool(np.isfinite(values).all()), "log_mel", "finite values", "NaN or Inf")
+            boundaries: list[Boundary] = []
+            first, last = self._config.first_band, self._config.last_band
+            # Summed as Python does: numpy may add in another order when there are more rows.
+            for row in values[:, first : last + 1].astype(np.float64).tolist():
+                self._heard += 1
+                self._sum += sum(row) / len(row)
+                self._summed += 1
+                if self._summed == self._stride:
+                    boundaries += self._step(self._sum / self._stride)
+                    self._sum, self._summed = 0.0, 0
+            return boundaries
 
     def gap(self, frames: int) -> list[Boundary]:
         """Account for ``frames`` lost log-mel frames: decide what is pending, begin anew after them."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from streamsed.config import require
 from streamsed.errors import StateError
+from streamsed.ownership import OneThread
 from streamsed.segmentation.base import Boundary
 
 
@@ -31,6 +32,7 @@ class GridSegmenter:
         require(frame_seconds > 0, "frame_seconds", "above 0", frame_seconds)
         require(period_seconds >= frame_seconds, "period_seconds", f">= {frame_seconds}", period_seconds)
         self._period = round(period_seconds / frame_seconds)
+        self._one_thread = OneThread("GridSegmenter")
         self.reset()
 
     @property
@@ -45,13 +47,14 @@ class GridSegmenter:
 
     def process(self, frames: NDArray[Any]) -> list[Boundary]:
         """Take frames (T, ...) in, whose content does not matter, and return the boundaries among them."""
-        self._check_open()
-        self._heard += len(frames)
-        boundaries = []
-        while self._heard - self._since >= self._period:
-            self._since += self._period
-            boundaries.append(Boundary(self._since, 1.0, forced=False))
-        return boundaries
+        with self._one_thread:
+            self._check_open()
+            self._heard += len(frames)
+            boundaries = []
+            while self._heard - self._since >= self._period:
+                self._since += self._period
+                boundaries.append(Boundary(self._since, 1.0, forced=False))
+            return boundaries
 
     def gap(self, frames: int) -> list[Boundary]:
         """Account for lost frames: a new window begins after them."""
