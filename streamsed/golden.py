@@ -79,20 +79,21 @@ def make_golden(detector: Detector, samples: npt.NDArray[np.float32]) -> Golden:
 def golden_breathing(sample_rate: int, seconds: float = 15.0) -> npt.NDArray[np.float32]:
     """Return synthetic breath sounds, 15 breaths a minute, shape (seconds * sample_rate,).
 
-    The input of golden checks of respiratory cycles: noise between 100 and 1000 Hz that swells while air flows in
-    (1.2 s) and, fainter, out (1.5 s), with a pause after it.
+    The input of golden checks of respiratory cycles: noise whose amplitude falls with the frequency to the power of
+    -1.5, as that of breath sounds does, and swells while air flows in (1.3 s) and, fainter, out (1.7 s), with a pause
+    after it.
     """
     rng = np.random.default_rng(2026)
     count = round(seconds * sample_rate)
     spectrum = np.fft.rfft(rng.standard_normal(count))
     frequency = np.fft.rfftfreq(count, 1.0 / sample_rate)
-    spectrum[(frequency < 100.0) | (frequency > 1000.0)] = 0.0
+    spectrum *= np.where(frequency > 20.0, (np.maximum(frequency, 60.0) / 60.0) ** -1.5, 0.0)
     noise = np.fft.irfft(spectrum, count)
     phase = np.arange(count) / sample_rate % 4.0
-    flow = np.where(phase < 1.2, np.sin(np.pi * phase / 1.2), 0.0)
-    out = (phase >= 1.4) & (phase < 2.9)
-    flow = np.where(out, 0.5 * np.sin(np.pi * (phase - 1.4) / 1.5), flow)
-    samples = 0.1 * flow * noise / noise.std() + 1e-3 * rng.standard_normal(count)
+    flow = 0.05 + np.where(phase < 1.3, np.sin(np.pi * phase / 1.3) ** 2, 0.0)
+    out = (phase >= 1.5) & (phase < 3.2)
+    flow += np.where(out, 0.6 * np.sin(np.pi * (phase - 1.5) / 1.7) ** 2, 0.0)
+    samples = 0.1 * (flow * noise / noise.std() + 1e-3 * rng.standard_normal(count))
     return np.asarray(np.clip(samples, -1, 1), np.float32)
 
 

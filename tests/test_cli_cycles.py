@@ -217,7 +217,7 @@ def test_the_live_view_shows_the_cycle(model, recording):
     terminal.wait_for("cycle since 0:00.0", 20)
     terminal.wait_for("normal  ", 20)
     terminal.wait_for("lung_sound   ", 20)
-    terminal.wait_for("cycle since 0:04.1", 20)
+    terminal.wait_for("cycle since 0:04.3", 20)
     assert terminal.close() == 0
     text = terminal.text
     assert "rate ?" in text
