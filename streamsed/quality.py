@@ -36,7 +36,8 @@ class QualityGate:
 
     Each posterior is averaged exponentially with a time constant of ``seconds``. The gate closes when that of lung
     sounds falls below ``lung_off`` or that of a noise reaches ``noise_on``, and opens when lung sounds reach
-    ``lung_on`` and both noises are below ``noise_off``. A stream begins with an open gate whose averages stand at
+    ``lung_on`` and both noises are below ``noise_off``. It is closed by the larger noise if that is not below
+    ``noise_off``, else by what is not a lung sound. A stream begins with an open gate whose averages stand at
     ``lung_on`` and ``noise_off``: what is no lung sound closes it within half a time constant or so.
 
     Parameters
@@ -93,6 +94,7 @@ class QualityGate:
             return None
         self.is_open = False
         condition: HealthCondition = "not_lung_sound"
-        if noise >= config.noise_on:
+        # Lung sounds may be gone before the noise in their place is certain: what is likely is named.
+        if noise >= config.noise_off:
             condition = "speech" if self._speech >= self._contact else "contact_noise"
         return GateChange(frame, condition, min(self._well_until, frame))

@@ -33,6 +33,8 @@ class TestQualityGate:
             ({"contact": 0.9}, "contact_noise"),
             ({"lung": 0.05}, "not_lung_sound"),
             ({"lung": 0.0, "speech": 0.5, "contact": 0.9}, "contact_noise"),
+            ({"lung": 0.0, "speech": 0.9}, "speech"),
+            ({"lung": 0.0, "speech": 0.3, "contact": 0.3}, "not_lung_sound"),
         ],
     )
     def test_closes_with_a_reason_and_opens_again(self, what, condition):
