@@ -58,6 +58,10 @@ def test_two_bundles_become_one(parts, tmp_path, capsys):
         ([], "classifier.time_stride: expected 179"),
         (["--set", "class_weights=[1, 2]"], "cycles.class_weights: expected 4 of them"),
         (["--set", "other=1"], "unknown ['other']"),
+        (
+            ["--set", "preparation.segment_seconds=4.0", "--set", "decoder.wait_seconds=0.6"],
+            "expected records at most 0.5 s after a cycle's end, got 0.7",
+        ),
         (["--set", "decoder"], "--set: expected [section.]key=value"),
         (["--set", "class_weights.a=1"], "class_weights"),
         (["--settings", "nothing.json"], "nothing.json: cannot read it"),

@@ -21,9 +21,12 @@ from streamsed.bundle import (
 from streamsed.config import CycleConfig, from_mapping, require
 from streamsed.errors import BundleError, FormatError, StreamsedError
 from streamsed.golden import check_golden, golden_breathing, make_cycle_golden
-from streamsed.respiration import CycleDetector
+from streamsed.respiration import CycleDetector, cycle_latency
 from training.recipe import toml_value
 
+# After its end, a cycle is to be reported within so long while somebody listens, whatever the rate of the input.
+MOST_SECONDS = 0.5
+_ANY_RATE = 44100
 LIMITS = "Research software, not a medical device: it must not be used to diagnose, treat or monitor anybody."
 LICENCE = (
     "Weights free for research. Cite B. M. Rocha et al., An open access database for the evaluation of respiratory "
@@ -91,7 +94,8 @@ def assemble(
     Raises
     ------
     BundleError
-        If the two do not fit together or to the settings, or the golden check fails.
+        If the two do not fit together or to the settings, records would come later than :data:`MOST_SECONDS`, or the
+        golden check fails.
     """
     parts = {"segmenter": read_bundle(segmenter), "classifier": read_bundle(classifier)}
     if folder.exists():
@@ -107,6 +111,12 @@ def assemble(
             cycles=cycles,
             provenance=_provenance(parts, metrics),
         )
+        delay = cycle_latency(bundle, sample_rate=_ANY_RATE).final
+        if delay > MOST_SECONDS:
+            raise BundleError(
+                f"bundle {name}: expected records at most {MOST_SECONDS} s after a cycle's end, got {delay:.3f} s: "
+                "wait less (--set decoder.wait_seconds=…), or train with less look-ahead"
+            )
         golden = make_cycle_golden(CycleDetector(bundle), golden_breathing(bundle.sample_rate))
         bundle = write_cycle_golden(bundle, golden)
         report = check_golden(CycleDetector(bundle))
