@@ -88,6 +88,7 @@ class CycleStream(SoundStream[CycleLatency]):
         self._cycles = self._onsets = self._retracts = 0
         self._seconds_with_fewer = 0.0
         self._durations: deque[float] = deque(maxlen=_RATE_CYCLES)
+        self._respiratory_rate: float | None = None
         self._sound_end = 0.0  # of what was heard, in seconds
         self._heard = 0  # samples of the input
         self._lost_seconds = 0.0  # since then
@@ -111,13 +112,6 @@ class CycleStream(SoundStream[CycleLatency]):
             cycles=self._cycles,
             respiratory_rate=self._respiratory_rate,
         )
-
-    @property
-    def _respiratory_rate(self) -> float | None:
-        durations = tuple(self._durations)
-        if len(durations) < _FEWEST_RATE_CYCLES:
-            return None
-        return round(60.0 / statistics.median(durations), 2)
 
     @property
     def members(self) -> int:
@@ -260,6 +254,9 @@ class CycleStream(SoundStream[CycleLatency]):
         label = decide(posteriors, self.labels, self._config.class_weights, self._least_posteriors)
         if not (cycle.truncated or cycle.forced):
             self._durations.append(duration)
+            if len(self._durations) >= _FEWEST_RATE_CYCLES:
+                # Kept, as statistics are read by other threads, which must not meet a list that changes.
+                self._respiratory_rate = round(60.0 / statistics.median(self._durations), 2)
         self._cycles += 1
         skipped = self.member_count - self._members
         if skipped:
