@@ -23,6 +23,7 @@ from streamsed._bundle.files import (
     json_text,
     packed,
     read_arrays,
+    read_verified,
     shallow,
 )
 from streamsed._bundle.manifest import SCHEMA_VERSION, FileEntry, Manifest, Provenance
@@ -175,7 +176,7 @@ def _verified(manifest: CycleManifest, path: Path) -> CycleBundle:
         fields[part] = verified(fields[part], path)
     bundle = CycleBundle(**fields, path=path)
     if bundle.golden is not None:
-        bundle.read_golden()
+        read_verified(path, bundle.golden)
     return bundle
 
 
