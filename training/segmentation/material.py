@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,12 +16,11 @@ from training.data.icbhi import LungRecording, load_recording, official_split, r
 from training.data.icbhi.splits import all_cycles, hold_out, recordings_of
 from training.data.soundscapes.catalogue import read_mono
 from training.segmentation.recipe import Kind, SegmentationRecipe
-from training.segmentation.sounds import contact_noise, steady_noise
+from training.segmentation.sounds import Samples, contact_noise, steady_noise
 
 Frames = npt.NDArray[np.float32]
 
-# Generated sounds: so many of each for the training, and for the evaluation, of so many seconds.
-_GENERATED, _GENERATED_HELD_OUT, _GENERATED_SECONDS = 50, 10, 20.0
+_GENERATED_SECONDS = 20.0
 # Clips have pauses at their ends; what is this far below their loudest moment is cut off there.
 _PAUSE_DB = -50.0
 _PAUSE_SECONDS = 0.2
@@ -114,14 +113,18 @@ def negatives(recipe: SegmentationRecipe, held_out: bool) -> list[Negative]:
                 samples = _without_pauses(read_mono(path, rate), rate)
                 found.append(Negative(path.name, source.kind, log_mel(samples)))
     rng = np.random.default_rng(1 if held_out else 0)
-    for i in range(_GENERATED_HELD_OUT if held_out else _GENERATED):
+    count = recipe.data.generated
+    for i in range(max(1, count // 5) if held_out else count):
         for kind, sound in _GENERATORS.items():
             samples = sound(rng, _GENERATED_SECONDS, rate)
             found.append(Negative(f"generated {sound.__name__} {i}", kind, log_mel(samples)))
     return found
 
 
-_GENERATORS: Mapping[Kind, object] = {"contact_noise": contact_noise, "other": steady_noise}
+_GENERATORS: Mapping[Kind, Callable[[np.random.Generator, float, int], Samples]] = {
+    "contact_noise": contact_noise,
+    "other": steady_noise,
+}
 
 
 def _without_pauses(samples: npt.NDArray[np.float32], rate: int) -> npt.NDArray[np.float32]:

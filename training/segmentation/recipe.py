@@ -54,7 +54,9 @@ class SegmentationData:
     recordings : str
         Folder below ``root`` in the official layout of ICBHI 2017.
     negatives : tuple of NegativeSource
-        Besides them, contact noise, coloured noise and hum are generated.
+    generated : int
+        Besides them, so many pieces of contact noise, and of coloured noise and hum, are generated; for the evaluation
+        a fifth of that.
     holdout : float
         In [0, 1): share of the cycles of the official train part whose patients are left out of the training, for
         validation. 0 trains on the whole part.
@@ -67,12 +69,14 @@ class SegmentationData:
     root: str = "data"
     recordings: str = "icbhi_sc"
     negatives: tuple[NegativeSource, ...] = ()
+    generated: int = 50
     holdout: float = 0.33
     seed: int = 0
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
         """Check the share."""
+        require(self.generated >= 1, "generated", "at least 1", self.generated)
         require(0 <= self.holdout < 1, "holdout", "in [0, 1)", self.holdout)
 
     @property

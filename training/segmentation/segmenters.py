@@ -70,7 +70,7 @@ def network_cycles(
             CycleDecoder(recipe.decoder, seconds),
             posteriors[item.recording.name][:, LABELS.index("boundary")],
             recipe.clock,
-            item.boundaries[-1],
+            item.boundaries,
         )
         for item in lungs
     }
@@ -102,11 +102,18 @@ def patients(lungs: Iterable[Breathing]) -> dict[str, str]:
     return {item.recording.name: item.recording.patient for item in lungs}
 
 
-def cycles_of(segmenter: Segmenter, frames: npt.NDArray[Any], clock: FrameClock, duration: float) -> Cycles:
-    """Run a segmenter over a whole recording, whose beginning and end are boundaries."""
+def cycles_of(
+    segmenter: Segmenter,
+    frames: npt.NDArray[Any],
+    clock: FrameClock,
+    annotated: npt.NDArray[np.float64],
+) -> Cycles:
+    """Run a segmenter over a whole recording; the first and last of the annotated boundaries are given to it."""
     found = segmenter.process(frames) + segmenter.flush()
+    begin, end = float(annotated[0]), float(annotated[-1])
     times = [clock.seconds(boundary.frame) for boundary in found]
-    edges = [0.0, *(time for time in times if 0 < time < duration - _SHORTEST_REST), duration]
+    inside = [time for time in times if begin < time < end]
+    edges = [begin, *(time for time in inside if min(time - begin, end - time) > _SHORTEST_REST), end]
     return list(itertools.pairwise(edges))
 
 
@@ -114,7 +121,7 @@ def _baseline(
     make: Callable[[], Segmenter], clock: FrameClock, lungs: Iterable[Breathing]
 ) -> dict[str, Cycles]:
     return {
-        item.recording.name: cycles_of(make(), np.asarray(item.log_mel), clock, item.boundaries[-1])
+        item.recording.name: cycles_of(make(), np.asarray(item.log_mel), clock, item.boundaries)
         for item in lungs
     }
 

@@ -22,6 +22,7 @@ from training.segmentation.segmenters import (
     network_cycles,
     posteriors_of,
     true_cycles,
+    tuned,
     write_tuned,
 )
 from training.segmentation.train import load_segmenter
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 def tune(recipe: SegmentationRecipe, run: Path) -> dict[str, float]:
     """Tune the decoder on the patients that ``run`` has not heard, the baselines on the whole train part.
+
+    It goes on from what an earlier call found.
 
     Parameters
     ----------
@@ -54,6 +57,7 @@ def tune(recipe: SegmentationRecipe, run: Path) -> dict[str, float]:
     """
     require(recipe.data.validates, "holdout", "above 0, to tune on those patients", recipe.data.holdout)
     torch.set_num_threads(recipe.train.threads)
+    recipe = tuned(recipe)
     parts = sides(recipe)
     held_out = breathing(parts.validation, recipe)
     everything = [*breathing(parts.train, recipe), *held_out]
