@@ -39,9 +39,12 @@ class EpochSampler(Sampler[int]):
     def __len__(self) -> int:
         return self._size
 
+    def generator(self) -> torch.Generator:
+        """Return the generator of this epoch."""
+        return torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
-        yield from torch.randperm(self._size, generator=generator).tolist()
+        yield from torch.randperm(self._size, generator=self.generator()).tolist()
 
 
 def train(recipe: Recipe, run: Path, resume: bool = True) -> Path:

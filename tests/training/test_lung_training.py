@@ -193,14 +193,19 @@ def test_class_weights_lift_the_rare_classes_only_where_that_helps():
 
 
 def test_an_epoch_draws_other_segments_each_time():
-    sampler = DrawnSampler(10, 4, seed=0)
+    targets = np.array([0] * 8 + [1, 1])
+    sampler = DrawnSampler(targets, 4, 0.0, seed=0)
     epochs = []
     for epoch in range(3):
         sampler.set_epoch(epoch)
         epochs.append(list(sampler))
     assert all(len(set(epoch)) == 4 == len(sampler) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
-    assert len(DrawnSampler(10, 0, seed=0)) == 10
+    assert len(DrawnSampler(targets, 0, 0.0, seed=0)) == 10
+    balanced = list(DrawnSampler(targets, 4000, 1.0, seed=0))
+    assert np.mean(targets[balanced]) == pytest.approx(0.5, abs=0.05)
+    rooted = list(DrawnSampler(targets, 4000, 0.5, seed=0))
+    assert np.mean(targets[rooted]) == pytest.approx(1 / 3, abs=0.05)
 
 
 @pytest.mark.parametrize("name", ["lung_sounds", "lung_cycles"])
@@ -211,7 +216,7 @@ def test_recipes_are_usable(name):
     assert recipe.labels == CYCLE_LABELS
     assert recipe.net_config.n_mels == recipe.front_end.n_mels
     assert "not a medical device" in recipe.provenance["limits"]
-    assert len(recipe.checkpoints) == 8
+    assert len(recipe.checkpoints) >= 4
     with pytest.raises(ConfigError, match="recipe: expected one with task = 'sound_events'"):
         load_recipe(name)
 
@@ -221,7 +226,7 @@ def test_recipes_are_usable(name):
     [
         ("classes=3", "classes: expected 2 or 4, got 3"),
         ("gamma=-1", "gamma: expected 0 or more"),
-        ("net.kind=streaming_crnn", "net.kind: expected lung_cnn"),
+        ("net.kind=streaming_crnn", "net.kind: expected one of"),
         ("net.shape.n_mels=50", "net.shape: expected without"),
         ("front_end.normalisation=running", "front_end.normalisation: expected none"),
         ("front_end.n_mels=20", "n_mels: expected at least 29"),

@@ -19,8 +19,8 @@ from streamsed.detector import load
 from streamsed.errors import BundleError
 from streamsed.golden import check_golden, golden_samples, make_golden
 from training.export import TOLERANCE, read_post, to_onnx, to_torchscript
-from training.lung.net import ExportedLungCnn, LungCnn
 from training.lung.recipe import LungRecipe
+from training.lung.registry import ExportedLungNet, LungNet
 from training.lung.train import PROVENANCE, load_trained
 
 METRICS_FILE = "metrics.json"
@@ -50,10 +50,10 @@ def export(recipe: LungRecipe, run: Path, folder: Path) -> Bundle:
     mean, std = nets[0].mean.clone(), nets[0].std.clone()
     members: dict[str, dict[Backend, bytes | Path]] = {}
     for i, net in enumerate(nets):
-        graph = ExportedLungCnn(with_statistics(net, mean, std)).eval()
+        graph = ExportedLungNet(with_statistics(net, mean, std)).eval()
         onnx_model = to_onnx(net, graph, frames)
         script = to_torchscript(net, graph, frames)
-        check_parity(graph, onnx_model, script, frames)
+        check_parity(graph, onnx_model, script, (frames, recipe.front_end.n_mels))
         members[str(i)] = {"onnx": onnx_model, "torchscript": script}
     facts = json.loads(((run / recipe.checkpoints[0]).parent / PROVENANCE).read_text())
     measured = run / METRICS_FILE
@@ -88,13 +88,13 @@ def export(recipe: LungRecipe, run: Path, folder: Path) -> Bundle:
     return bundle
 
 
-def scored(front_end: LogMelConfig, net: LungCnn) -> LogMelConfig:
+def scored(front_end: LogMelConfig, net: LungNet) -> LogMelConfig:
     """Return the front-end with the z-score of a network."""
     mean, std = tuple(net.mean.tolist()), tuple(net.std.tolist())
     return dataclasses.replace(front_end, normalisation="fixed", mean=mean, std=std)
 
 
-def with_statistics(net: LungCnn, mean: torch.Tensor, std: torch.Tensor) -> torch.nn.Module:
+def with_statistics(net: LungNet, mean: torch.Tensor, std: torch.Tensor) -> torch.nn.Module:
     """Return the network for input with another z-score than its own: trainings on different folds have several."""
     require(bool((std > 0).all()), "std", "above 0", std.tolist())
     if torch.equal(net.mean, mean) and torch.equal(net.std, std):
@@ -105,7 +105,7 @@ def with_statistics(net: LungCnn, mean: torch.Tensor, std: torch.Tensor) -> torc
 class _Rescored(torch.nn.Module):
     """A network behind an affine map of every band."""
 
-    def __init__(self, net: LungCnn, scale: torch.Tensor, shift: torch.Tensor) -> None:
+    def __init__(self, net: LungNet, scale: torch.Tensor, shift: torch.Tensor) -> None:
         super().__init__()
         self.net = net
         self.register_buffer("scale", scale)
@@ -116,16 +116,15 @@ class _Rescored(torch.nn.Module):
         return logits
 
 
-def check_parity(graph: torch.nn.Module, onnx_model: bytes, script: bytes, frames: int) -> float:
-    """Return the largest difference of TorchScript and ONNX from the graph itself.
+def check_parity(graph: torch.nn.Module, onnx_model: bytes, script: bytes, chunk: tuple[int, int]) -> float:
+    """Return the largest difference of TorchScript and ONNX from the graph itself on chunks of that shape.
 
     Raises
     ------
     BundleError
         If it exceeds 1e-5.
     """
-    n_mels = next(module for module in graph.modules() if isinstance(module, LungCnn)).config.n_mels
-    chunks = torch.randn((3, frames, n_mels), generator=torch.Generator().manual_seed(1))
+    chunks = torch.randn((3, *chunk), generator=torch.Generator().manual_seed(1))
     session = onnxruntime.InferenceSession(onnx_model, providers=["CPUExecutionProvider"])
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is deprecated, and works

@@ -51,13 +51,24 @@ def read_cycles(cycles: Sequence[CycleReference], sample_rate: int) -> Iterator[
     FormatError
         If a recording cannot be read.
     """
+    for samples, onset, offset in _placed_cycles(cycles, sample_rate):
+        yield _cut(samples, onset, offset, sample_rate)
+
+
+def _placed_cycles(
+    cycles: Sequence[CycleReference], sample_rate: int
+) -> Iterator[tuple[Floats, float, float]]:
+    """Yield the recording of every cycle, and where in it the cycle lies in seconds."""
     name, samples = "", np.empty(0, np.float32)
     for reference in cycles:
         if reference.recording.name != name:
             name, samples = reference.recording.name, load_recording(reference.recording, sample_rate)
-        begin = min(round(reference.cycle.onset * sample_rate), len(samples) - 1)
-        end = max(begin + 1, round(reference.cycle.offset * sample_rate))
-        yield samples[begin:end]
+        yield samples, reference.cycle.onset, reference.cycle.offset
+
+
+def _cut(samples: Floats, onset: float, offset: float, sample_rate: int) -> Floats:
+    begin = min(max(0, round(onset * sample_rate)), len(samples) - 1)
+    return samples[begin : max(begin + 1, round(offset * sample_rate))]
 
 
 def prepare(cycles: Sequence[CycleReference], recipe: LungRecipe) -> Segments:
@@ -74,15 +85,20 @@ def prepare_training(cycles: Sequence[CycleReference], recipe: LungRecipe) -> Se
     originals: list[Floats] = []
     copies: list[Floats] = []
     numbers: list[int] = []
-    for number, (reference, samples) in enumerate(
-        zip(cycles, read_cycles(cycles, front_end.sample_rate), strict=True)
+    for number, (reference, (recording, onset, offset)) in enumerate(
+        zip(cycles, _placed_cycles(cycles, front_end.sample_rate), strict=True)
     ):
+        samples = _cut(recording, onset, offset, front_end.sample_rate)
         rng = np.random.default_rng((recipe.train.seed, number))
         label = CYCLE_LABELS.index(reference.label)
         originals.append(features.segments(samples))
         speeds = rng.uniform(1 - settings.stretch, 1 + settings.stretch, settings.stretched[label])
         changed = [stretched(samples, float(speed), front_end.sample_rate) for speed in speeds]
         copies += [features.segments(sound) for sound in changed]
+        for _ in range(settings.moved[label]):
+            reach = settings.move * (offset - onset)
+            begin, end = onset + rng.uniform(-reach, reach), offset + rng.uniform(-reach, reach)
+            copies.append(features.segments(_cut(recording, begin, end, front_end.sample_rate)))
         for sound in [samples, *changed]:
             for _ in range(settings.warped[label]):
                 copies.append(warped_features(recipe, settings, rng).segments(sound))

@@ -15,8 +15,8 @@ from streamsed.metrics import icbhi_score
 from training.augment import augment
 from training.checkpoint import sign
 from training.losses.classification import focal_softmax
-from training.lung.net import LungCnn
 from training.lung.recipe import NO_AUGMENTATION, LungRecipe
+from training.lung.registry import build
 from training.schedule import Schedule, factor
 
 
@@ -33,7 +33,7 @@ class LungModule(lightning.LightningModule):
     def __init__(self, recipe: LungRecipe, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.recipe = recipe
-        self.net = LungCnn(recipe.net_config).to(memory_format=torch.channels_last)
+        self.net = build(recipe.net_config).to(memory_format=torch.channels_last)
         self.net.mean.copy_(mean)
         self.net.std.copy_(std)
         self._features = CycleFeatures(recipe.front_end, recipe.preparation)
@@ -41,10 +41,22 @@ class LungModule(lightning.LightningModule):
 
     def forward(self, chunks: Tensor) -> Tensor:
         """Map raw log-mel chunks (B, T, n_mels) to logits (B, K)."""
-        return self.net(self.net.normalised(chunks))[0]
+        return self.net.classify(self.net.prepared(chunks))
+
+    def logits(self, items: Tensor) -> Tensor:
+        """Map chunks (B, T, n_mels), or what :func:`training.lung.train.condensed` made of them, to logits (B, K)."""
+        logits = self.net.classify(items) if self.recipe.is_condensed else self(items)
+        return logits.float()
 
     def split(self, segments: Tensor) -> Tensor:
-        """Split segments (B, segment_frames, n_mels) into chunks (B * chunks, chunk_frames, n_mels)."""
+        """Split segments (B, segment_frames, n_mels) into chunks (B * chunks, chunk_frames, n_mels).
+
+        Of condensed ones, (B, chunks, size), into (B * chunks, size).
+        """
+        return segments.flatten(0, 1) if self.recipe.is_condensed else self.chunks_of(segments)
+
+    def chunks_of(self, segments: Tensor) -> Tensor:
+        """Split log-mel segments (B, segment_frames, n_mels) into chunks (B * chunks, chunk_frames, n_mels)."""
         frames = self._features.chunk_frames
         used = segments[:, : frames * self.recipe.preparation.chunks]
         return used.reshape(-1, frames, segments.shape[2])
@@ -67,7 +79,14 @@ class LungModule(lightning.LightningModule):
             chunks, one_hot = changed.log_mel, changed.targets[:, 0]
         smooth = recipe.train.label_smoothing
         one_hot = one_hot * (1.0 - smooth) + smooth / recipe.classes
-        loss = focal_softmax(self(chunks).float(), one_hot, recipe.gamma)
+        items = chunks if recipe.is_condensed else self.net.prepared(chunks)
+        if recipe.copies.mixup_alpha > 0:
+            # torch's own distribution cannot take a generator.
+            alpha = torch.full((2, len(items)), recipe.copies.mixup_alpha)
+            first, second = torch._standard_gamma(alpha, generator=generator).clamp_min(1e-6)
+            share, other = first / (first + second), torch.randperm(len(items), generator=generator)
+            items, one_hot = mixed(items, share, other), mixed(one_hot, share, other)
+        loss = focal_softmax(self.net.classify(items).float(), one_hot, recipe.gamma)
         self.log("train/loss", loss, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
@@ -78,7 +97,7 @@ class LungModule(lightning.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _index: int) -> None:
         """Called by Lightning."""
         segments, targets, cycles = batch
-        logits = self(self.split(segments)).float()
+        logits = self.logits(self.split(segments))
         chunks = self.recipe.preparation.chunks
         one_hot = functional.one_hot(targets.repeat_interleave(chunks), self.recipe.classes).float()
         self.log("val/loss", focal_softmax(logits, one_hot, self.recipe.gamma), prog_bar=True)
@@ -122,6 +141,12 @@ class LungModule(lightning.LightningModule):
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def mixed(items: Tensor, share: Tensor, other: Tensor) -> Tensor:
+    """Return share * items + (1 - share) * items[other] of (B, ...), with shares (B,)."""
+    share = share.to(items.device).reshape(-1, *[1] * (items.ndim - 1))
+    return share * items + (1.0 - share) * items[other.to(items.device)]
 
 
 def rolled(segments: Tensor, generator: torch.Generator) -> Tensor:

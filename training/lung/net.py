@@ -63,11 +63,6 @@ class LungCnnConfig:
         """Units of the dense layer."""
         return max(16, round(DENSE * self.width))
 
-    @property
-    def causal(self) -> bool:
-        """It takes whole chunks."""
-        return False
-
 
 class LungCnn(nn.Module):
     """Log-mel chunks to logits: seven times batch normalisation - convolution - ReLU, then one dense layer.
@@ -144,6 +139,14 @@ class LungCnn(nn.Module):
         x = self.dense_norm(torch.relu(self.dense(self.dropout(x))))
         return (self.head(x),)
 
+    def prepared(self, chunks: Tensor) -> Tensor:
+        """Map raw log-mel chunks to what :meth:`classify` takes: their z-scores."""
+        return self.normalised(chunks)
+
+    def classify(self, prepared: Tensor) -> Tensor:
+        """Map z-scores (B, T, n_mels) to logits (B, n_classes)."""
+        return self(prepared)[0]
+
     def regularised(self) -> list[nn.Parameter]:
         """Return what the paper's L2 is on: the weights of the convolutions."""
         return [module.weight for module in self.modules() if isinstance(module, nn.Conv2d)]
@@ -155,15 +158,3 @@ class LungCnn(nn.Module):
     def initial_state(self, _batch: int) -> list[Tensor]:
         """Return the state before the first chunk: none."""
         return []
-
-
-class ExportedLungCnn(nn.Module):
-    """The graph that ships: chunks (B, T, n_mels) of z-scores to posteriors (B, 1, n_classes)."""
-
-    def __init__(self, net: LungCnn) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, log_mel: Tensor) -> tuple[Tensor]:
-        """Return the softmax as the one posterior frame of a window."""
-        return (torch.softmax(self.net(log_mel)[0], dim=1)[:, None],)

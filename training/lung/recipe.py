@@ -10,13 +10,12 @@ from streamsed.config import CyclePreparation, LogMelConfig, from_mapping, requi
 from streamsed.types import CYCLE_LABELS
 from training.augment import AugmentConfig
 from training.ensemble import EnsembleSettings
-from training.lung.net import LungCnnConfig
+from training.lung.registry import LungNetConfig, lung_net_config
 from training.recipe import NetSettings, TrainSettings, read_sections, toml_value
 from training.schedule import Schedule
 
 TASK = "lung_sounds"
 BINARY_LABELS = ("normal", "abnormal")
-_KIND = "lung_cnn"
 
 
 @dataclass(frozen=True)
@@ -95,10 +94,19 @@ class CycleAugmentation:
         The warp factor is uniform in 1 ± this.
     warp_high_hz : tuple of float
         Range of the frequency that the warp bends at, below half the sample rate.
+    moved : tuple of 4 int
+        Copies that are cut elsewhere, as a segmenter would.
+    move : float
+        Both ends of them are moved by a share of the duration that is uniform in ± this.
     roll : bool
         Turn the frames of a segment by a random time, each time anew.
     epoch_segments : int
         Segments of an epoch, drawn from all; 0: all of them.
+    balance : float
+        In [0, 1]: segments are drawn with probability n_k^-balance, n_k those of their class; 0: each once.
+    mixup_alpha : float
+        λ ~ Beta(α, α) of every example with a second one of the batch, in what the network's weights begin with
+        (Zhang et al. 2018); 0: none.
     """
 
     stretched: tuple[int, ...] = (0, 0, 1, 1)
@@ -106,23 +114,29 @@ class CycleAugmentation:
     warped: tuple[int, ...] = (1, 3, 4, 7)
     warp: float = 0.1
     warp_high_hz: tuple[float, ...] = (3200.0, 3800.0)
+    moved: tuple[int, ...] = (0, 0, 0, 0)
+    move: float = 0.1
     roll: bool = True
     epoch_segments: int = 0
+    balance: float = 0.0
+    mixup_alpha: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name in ("stretched", "warped"):
+        for name in ("stretched", "warped", "moved"):
             counts = tuple(getattr(self, name))
             usable = len(counts) == len(CYCLE_LABELS) and all(count >= 0 for count in counts)
             require(usable, name, f"a count of 0 or more for each of {list(CYCLE_LABELS)}", counts)
             object.__setattr__(self, name, counts)
-        for name in ("stretch", "warp"):
+        for name in ("stretch", "warp", "move"):
             require(0.0 <= getattr(self, name) <= 0.5, name, "in [0, 0.5]", getattr(self, name))
         low_high = tuple(self.warp_high_hz)
         usable = len(low_high) == 2 and 0 < low_high[0] <= low_high[1]
         require(usable, "warp_high_hz", "a range [low, high] in Hz", low_high)
         object.__setattr__(self, "warp_high_hz", low_high)
         require(self.epoch_segments >= 0, "epoch_segments", "0 or more", self.epoch_segments)
+        require(0.0 <= self.balance <= 1.0, "balance", "in [0, 1]", self.balance)
+        require(self.mixup_alpha >= 0.0, "mixup_alpha", "0 or more", self.mixup_alpha)
 
 
 # As published: nothing beside the copies.
@@ -149,7 +163,8 @@ class LungRecipe:
     gamma : float
         Of the focal loss; 0 is cross-entropy.
     train : TrainSettings
-        ``weight_decay`` is coupled (Adam), and on the weights of the convolutions alone: Keras' L2 of 0.001 is 0.002.
+        ``weight_decay`` is coupled (Adam), and on the network's ``regularised()`` weights alone, those of the
+        convolutions: Keras' L2 of 0.001 is 0.002.
     augment : AugmentConfig
         What may happen to a chunk at every step; needs a logarithmic front-end of power.
     """
@@ -159,7 +174,7 @@ class LungRecipe:
     classes: int = 4
     gamma: float = 1.0
     preparation: CyclePreparation = field(default_factory=CyclePreparation)
-    net: NetSettings = field(default_factory=lambda: NetSettings(kind=_KIND))
+    net: NetSettings = field(default_factory=lambda: NetSettings(kind="lung_cnn"))
     data: LungData = field(default_factory=LungData)
     copies: CycleAugmentation = field(default_factory=CycleAugmentation)
     augment: AugmentConfig = NO_AUGMENTATION
@@ -171,7 +186,6 @@ class LungRecipe:
         """Check what the sections cannot know of each other."""
         require(self.classes in (2, 4), "classes", "2 or 4", self.classes)
         require(self.gamma >= 0, "gamma", "0 or more", self.gamma)
-        require(self.net.kind == _KIND, "net.kind", _KIND, self.net.kind)
         kind = self.front_end.normalisation
         require(kind == "none", "front_end.normalisation", "none: the training set gives the z-score", kind)
         joint = (self.augment.overlay_probability, self.augment.digital_silence_probability)
@@ -183,6 +197,9 @@ class LungRecipe:
         require(not warps or high < half, "copies.warp_high_hz", f"below {half:g} Hz", high)
         logarithm = self.front_end.log == "ln" and self.front_end.spectrum == "power"
         plain = self.augment == NO_AUGMENTATION
+        fixed = plain and not self.copies.roll
+        expected = "none, nor copies.roll: the statistics of lung_contrast are computed once"
+        require(fixed or not self.is_condensed, "augment", expected, self.augment)
         require(plain or logarithm, "augment", "none without natural log-mel power", self.augment)
 
     @property
@@ -191,12 +208,14 @@ class LungRecipe:
         return CYCLE_LABELS if self.classes == 4 else BINARY_LABELS
 
     @property
-    def net_config(self) -> LungCnnConfig:
+    def is_condensed(self) -> bool:
+        """Whether the network takes statistics of chunks that no weight has a part in."""
+        return self.net.kind == "lung_contrast"
+
+    @property
+    def net_config(self) -> LungNetConfig:
         """Configuration of the network."""
-        derived = {"n_mels": self.front_end.n_mels, "n_classes": self.classes}
-        given = sorted(set(self.net.shape) & set(derived))
-        require(not given, "net.shape", f"without {sorted(derived)}, which follow from the recipe", given)
-        return from_mapping(LungCnnConfig, {**self.net.shape, **derived}, "net.shape")
+        return lung_net_config(self.net.kind, _tuples(self.net.shape), self.front_end.n_mels, self.classes)
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
@@ -236,6 +255,10 @@ def load_lung_recipe(name: str, overrides: Iterable[str] = ()) -> LungRecipe:
             key, _, text = item.partition("=")
             values[key] = toml_value(text)
     return from_mapping(LungRecipe, values, "config.toml")
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def _is_key(override: str) -> bool:

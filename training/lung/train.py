@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import lightning
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -24,20 +26,38 @@ from training.memory import named_out_of_memory
 from training.train import EpochSampler, callbacks_of, current_commit
 
 PROVENANCE = "provenance.json"
+_CONDENSED_AT_A_TIME = 32
 
 
 class DrawnSampler(EpochSampler):
-    """So many of ``size`` items, others in every epoch."""
+    """Items in an order that depends on seed and epoch alone, some of them or the rare classes more often.
 
-    def __init__(self, size: int, drawn: int, seed: int) -> None:
-        super().__init__(size, seed)
-        self._drawn = min(size, drawn) if drawn else size
+    Parameters
+    ----------
+    targets : ndarray, shape (N,), int64
+        Classes of the items.
+    drawn : int
+        Items of an epoch; 0: N.
+    balance : float
+        Items are drawn, and put back, with probability n_k^-balance; 0: without putting back.
+    seed : int
+    """
+
+    def __init__(self, targets: npt.NDArray[np.int64], drawn: int, balance: float, seed: int) -> None:
+        super().__init__(len(targets), seed)
+        self._drawn = drawn or len(targets)
+        if balance == 0:
+            self._drawn = min(self._drawn, len(targets))
+        counts = np.bincount(targets)[targets].astype(np.float64)
+        self._weights = None if balance == 0 else torch.from_numpy(counts**-balance)
 
     def __len__(self) -> int:
         return self._drawn
 
     def __iter__(self) -> Iterator[int]:
-        return itertools.islice(super().__iter__(), self._drawn)
+        if self._weights is None:
+            return itertools.islice(super().__iter__(), self._drawn)
+        return iter(torch.multinomial(self._weights, self._drawn, True, generator=self.generator()).tolist())
 
 
 def train(recipe: LungRecipe, run: Path, resume: bool = True) -> Path:
@@ -75,12 +95,13 @@ def train(recipe: LungRecipe, run: Path, resume: bool = True) -> Path:
     if weights is not None:
         check_shapes(last, weights, module.state_dict())
     per_batch = max(1, settings.batch_size // recipe.preparation.chunks)
-    items = _items(training)
-    sampler = DrawnSampler(len(items), recipe.copies.epoch_segments, settings.seed)
+    items = _items(condensed(training, module))
+    drawing = recipe.copies
+    sampler = DrawnSampler(training.target, drawing.epoch_segments, drawing.balance, settings.seed)
     loader = DataLoader(items, per_batch, sampler=sampler, drop_last=len(sampler) >= per_batch)
     validation = None
     if sides.validation:
-        validation = DataLoader(_items(prepare(sides.validation, recipe)), per_batch)
+        validation = DataLoader(_items(condensed(prepare(sides.validation, recipe), module)), per_batch)
     trainer = lightning.Trainer(
         max_epochs=settings.epochs,
         accelerator="auto",
@@ -104,6 +125,18 @@ def train(recipe: LungRecipe, run: Path, resume: bool = True) -> Path:
     with named_out_of_memory(settings.batch_size, last):
         trainer.fit(module, loader, validation, ckpt_path=str(last) if resumes else None)
     return last
+
+
+def condensed(segments: Segments, module: LungModule) -> Segments:
+    """Replace segments by the statistics of their chunks, (N, chunks, size), if the network takes those."""
+    if not module.recipe.is_condensed:
+        return segments
+    parts = []
+    with torch.inference_mode():
+        for part in torch.from_numpy(segments.log_mel).split(_CONDENSED_AT_A_TIME):
+            chunks = module.chunks_of(part)
+            parts.append(module.net.prepared(chunks).reshape(len(part), module.recipe.preparation.chunks, -1))
+    return dataclasses.replace(segments, log_mel=torch.cat(parts).numpy())
 
 
 def _items(segments: Segments) -> TensorDataset:
