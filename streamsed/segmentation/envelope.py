@@ -28,6 +28,8 @@ _LEAST_DEVIATION = 0.05
 class EnvelopeConfig:
     """Settings of :class:`EnvelopeSegmenter`; times in seconds.
 
+    The defaults were tuned for 32 bands of 50 to 2000 Hz and hops of 20 ms, on the train part of ICBHI-sc.
+
     Parameters
     ----------
     first_band, last_band : int
@@ -47,15 +49,19 @@ class EnvelopeConfig:
         Weighs the odds with the duration; its own idea of the period serves until there is an estimate.
     """
 
-    first_band: int = 4
-    last_band: int = 24
-    rise_seconds: float = 0.3
+    first_band: int = 0
+    last_band: int = 18
+    rise_seconds: float = 0.5
     memory_seconds: float = 12.0
-    shortest_period: float = 1.0
+    shortest_period: float = 1.6
     longest_period: float = 6.0
-    regularity: float = 0.1
-    sharpness: float = 2.0
-    decoder: CycleDecoderConfig = field(default_factory=lambda: CycleDecoderConfig(wait_seconds=0.12))
+    regularity: float = 0.0
+    sharpness: float = 3.0
+    decoder: CycleDecoderConfig = field(
+        default_factory=lambda: CycleDecoderConfig(
+            threshold=0.9, wait_seconds=0.12, min_seconds=0.6, period_seconds=2.25, spread=0.3
+        )
+    )
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -223,7 +229,8 @@ class EnvelopeSegmenter:
             and (i == len(correlation) - 1 or correlation[i] > correlation[i + 1])
         ]
         best = max(peaks, key=lambda i: float(correlation[i]))
-        self._regular = float(correlation[best]) >= self._config.regularity
+        varies = power > len(values) * _LEAST_DEVIATION**2
+        self._regular = varies and float(correlation[best]) >= self._config.regularity
         self._decoder.expect(lags[best] * self._step_seconds if self._regular else None)
 
     def _placed(self, boundaries: list[Boundary]) -> list[Boundary]:
