@@ -197,6 +197,15 @@ def test_from_a_folder_to_a_bundle(root, tmp_path, monkeypatch, capsys):
     # Continued, it has nothing left to do.
     run_step(request)
 
+    start = tmp_path / "run" / "last.ckpt"
+    settings = (*overrides, f"train.warm_start={str(start)!r}", "train.learning_rate=1e-12", "train.epochs=1")
+    run_step(dataclasses.replace(request, overrides=settings, run=tmp_path / "warm"))
+    weights = [
+        torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]["net.gru.weight_hh_l0"]
+        for folder in (tmp_path / "run", tmp_path / "warm")
+    ]
+    torch.testing.assert_close(*weights)
+
     run_step(dataclasses.replace(request, step="tune"))
     assert set(json.loads((tmp_path / RECIPE / "decoder.json").read_text())) == {"decoder"}
     assert set(json.loads((tmp_path / RECIPE / "baselines.json").read_text())) == {"envelope", "grid_seconds"}

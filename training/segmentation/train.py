@@ -54,6 +54,11 @@ def train(recipe: SegmentationRecipe, run: Path, resume: bool = True) -> Path:
     module = SegmenterModule(recipe, torch.from_numpy(frames.mean(0)), torch.from_numpy(deviation))
     if weights is not None:
         check_shapes(last, weights, module.state_dict())
+    elif settings.warm_start:
+        start = Path(settings.warm_start)
+        begun = read_weights(start, recipe)
+        check_shapes(start, begun, module.state_dict())
+        module.load_state_dict(begun)
     excerpts = Excerpts(recipe, lungs, negatives(recipe, held_out=False))
     loader = DataLoader(excerpts, settings.batch_size, sampler=EpochNumbers(len(excerpts)), drop_last=True)
     validation = None
