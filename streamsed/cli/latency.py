@@ -95,7 +95,7 @@ def measure(
     audio_seconds: float,
     limits: float | dict[str, float] | None,
 ) -> dict[str, float]:
-    """Time the handling of single chunks of noise, as live listening does it.
+    """Time the handling of single chunks, as live listening does it: of noise, or of synthetic breaths.
 
     Returns
     -------
@@ -107,17 +107,23 @@ def measure(
     import numpy as np
 
     from streamsed.config import latency_profile
+    from streamsed.golden import golden_breathing
     from streamsed.respiration import CycleDetector
 
     size = max(1, round(latency_profile(profile).chunk_seconds * rate))
     chunks = max(1, round(audio_seconds * rate / size))
     # Silence would be unfair: denormal numbers slow it down, and nothing is ever decided.
-    noise = np.random.default_rng(0).normal(0.0, 0.1, size * (chunks + _WARM_UP_CHUNKS)).astype(np.float32)
+    count = size * (chunks + _WARM_UP_CHUNKS)
+    if isinstance(detector, CycleDetector):
+        # Without breaths there are no cycles, and nothing is classified.
+        sound = golden_breathing(rate, count / rate)
+    else:
+        sound = np.random.default_rng(0).normal(0.0, 0.1, count).astype(np.float32)
     stream = detector.stream(rate, 1, latency=profile, thresholds=limits)
     times = []
-    for begin in range(0, len(noise), size):
+    for begin in range(0, len(sound), size):
         before = time.perf_counter()
-        stream.process(noise[begin : begin + size])
+        stream.process(sound[begin : begin + size])
         times.append(time.perf_counter() - before)
     taken = np.array(times[_WARM_UP_CHUNKS:])
     p50, p95 = np.percentile(taken, [50, 95])
