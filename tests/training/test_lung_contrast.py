@@ -1,5 +1,7 @@
 """Statistics of contrast: what they answer to, what they do not, and the graph that ships of them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -114,7 +116,8 @@ def test_bad_shapes_are_named(change, message):
 
 def test_recipes_choose_the_network():
     recipe = load_lung_recipe("lung_cycles")
-    assert recipe.net_config == CONFIG
+    assert recipe.net_config == dataclasses.replace(CONFIG, colour=False)
+    assert Contrast(recipe.net_config).size == Contrast(CONFIG).size - 4
     with pytest.raises(ConfigError, match=r"net.kind: expected one of"):
         lung_net_config("streaming_crnn", {}, 120, 4)
     with pytest.raises(ConfigError, match=r"augment: expected none, nor copies.roll"):

@@ -17,7 +17,7 @@ from streamsed.errors import ConfigError, FormatError  # noqa: E402
 from streamsed.types import CYCLE_LABELS  # noqa: E402
 from training.__main__ import main  # noqa: E402
 from training.data.icbhi import read_icbhi  # noqa: E402
-from training.lung.material import prepare, prepare_training, read_cycles, stretched  # noqa: E402
+from training.lung.material import prepare, prepare_training, read_cycles, recoloured, stretched  # noqa: E402
 from training.lung.module import rolled  # noqa: E402
 from training.lung.recipe import LungData, load_lung_recipe  # noqa: E402
 from training.lung.sides import divide, read_sides  # noqa: E402
@@ -130,6 +130,23 @@ def test_a_stretch_changes_the_duration_and_keeps_the_pitch():
     assert np.array_equal(stretched(tone[:100], 0.9, 4000), tone[:100])
 
 
+def test_a_recoloured_cycle_has_another_spectrum_and_noise():
+    time = np.arange(8000) / 4000
+    tones = (np.sin(2 * np.pi * 300 * time) + np.sin(2 * np.pi * 1500 * time)).astype(np.float32)
+
+    def ratio(samples):
+        spectrum = np.abs(np.fft.rfft(samples))
+        return 20 * np.log10(spectrum[600] / spectrum[3000])
+
+    found = [ratio(recoloured(tones, 12.0, (30.0, 30.0), np.random.default_rng(seed))) for seed in range(20)]
+    assert max(found) > 3.0
+    assert min(found) < -3.0
+    assert max(map(abs, found)) < 24.5
+    silence = recoloured(np.zeros(100, np.float32), 12.0, (10.0, 45.0), np.random.default_rng(0))
+    assert silence.dtype == np.float32
+    assert not silence.any()
+
+
 def test_a_roll_turns_each_segment_by_itself():
     segments = torch.arange(12.0)[None, :, None].repeat(5, 1, 2)
     turned = rolled(segments, torch.Generator().manual_seed(0))
@@ -204,6 +221,11 @@ def test_an_epoch_draws_other_segments_each_time():
     assert len(DrawnSampler(targets, 0, 0.0, seed=0)) == 10
     balanced = list(DrawnSampler(targets, 4000, 1.0, seed=0))
     assert np.mean(targets[balanced]) == pytest.approx(0.5, abs=0.05)
+    # Both items of class 1 are of one device, which has one of class 0: nothing is to be learnt from that.
+    devices = np.array(list("aaaaaaab" + "bb"))
+    drawn = np.array(list(DrawnSampler(targets, 4000, 0.01, seed=0, devices=devices)))
+    share = [np.mean(targets[drawn][devices[drawn] == name] == 0) for name in "b"]
+    assert share[0] == pytest.approx(0.8, abs=0.05)
     rooted = list(DrawnSampler(targets, 4000, 0.5, seed=0))
     assert np.mean(targets[rooted]) == pytest.approx(1 / 3, abs=0.05)
 

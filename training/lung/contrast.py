@@ -41,6 +41,8 @@ class ContrastConfig:
         Odd number of frames that a line is averaged over.
     click_frames : int
         Odd number of frames that a click is compared with.
+    colour : bool
+        Also take the differences of level between neighbouring ranges, which tell stethoscopes apart.
     hidden : int
         Units of the one hidden layer.
     dropout : float
@@ -53,6 +55,7 @@ class ContrastConfig:
     line_bands: int = 15
     line_frames: int = 13
     click_frames: int = 21
+    colour: bool = True
     hidden: int = 64
     dropout: float = 0.5
 
@@ -104,7 +107,8 @@ class Contrast(nn.Module):
         self._click_frames = config.click_frames
         of_lines = 2 * len(_LINE_QUANTILES) + 3 * len(_HIGH_QUANTILES)
         of_clicks = len(_CLICK_QUANTILES) + len(_CLICK_DB) + 1 + len(_CURVATURE_QUANTILES) + 1
-        self.size = len(ranges) * (of_lines + of_clicks) + len(ranges) - 1
+        self._colour = config.colour
+        self.size = len(ranges) * (of_lines + of_clicks) + (len(ranges) - 1 if config.colour else 0)
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """Map raw natural log-mel power (B, T, n_mels) to statistics (B, size)."""
@@ -135,6 +139,8 @@ class Contrast(nn.Module):
                 _peakedness(curvature)[:, None],
             ]
             means.append(torch.logsumexp(log_mel[..., first:last].float().flatten(1), 1) * _DB)
+        if not self._colour:
+            return torch.cat(found, 1)
         colour = torch.stack(means, 1)
         return torch.cat([*found, colour[:, 1:] - colour[:, :-1]], 1)
 

@@ -99,6 +99,9 @@ def prepare_training(cycles: Sequence[CycleReference], recipe: LungRecipe) -> Se
             reach = settings.move * (offset - onset)
             begin, end = onset + rng.uniform(-reach, reach), offset + rng.uniform(-reach, reach)
             copies.append(features.segments(_cut(recording, begin, end, front_end.sample_rate)))
+        for _ in range(settings.recoloured[label]):
+            other = recoloured(samples, settings.equaliser_db, settings.noise_db, rng)
+            copies.append(features.segments(other))
         for sound in [samples, *changed]:
             for _ in range(settings.warped[label]):
                 copies.append(warped_features(recipe, settings, rng).segments(sound))
@@ -130,6 +133,21 @@ def stretched(samples: Floats, speed: float, sample_rate: int) -> Floats:
         return samples
     changed = librosa.effects.time_stretch(samples, rate=speed, n_fft=window)
     return np.asarray(changed, np.float32)
+
+
+def recoloured(
+    samples: Floats, equaliser_db: float, noise_db: tuple[float, ...], rng: np.random.Generator
+) -> Floats:
+    """Return a cycle through a random equaliser, piecewise linear in dB, with noise of random colour."""
+    spectrum = np.fft.rfft(samples)
+    frequency = np.linspace(0.0, 1.0, len(spectrum))
+    knots = np.linspace(0.0, 1.0, 6)
+    gain = np.interp(frequency, knots, rng.uniform(-equaliser_db, equaliser_db, len(knots)))
+    heard = np.fft.irfft(spectrum * 10 ** (gain / 20), len(samples))
+    slope = np.interp(frequency, knots, np.cumsum(rng.uniform(-6.0, 6.0, len(knots))))
+    noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(len(samples))) * 10 ** (slope / 20), len(samples))
+    level = heard.std() / max(noise.std(), 1e-12) * 10 ** (-rng.uniform(*noise_db) / 20)
+    return np.asarray(heard + level * noise, np.float32)
 
 
 def target_of(reference: CycleReference, recipe: LungRecipe) -> int:

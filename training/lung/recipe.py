@@ -98,12 +98,20 @@ class CycleAugmentation:
         Copies that are cut elsewhere, as a segmenter would.
     move : float
         Both ends of them are moved by a share of the duration that is uniform in ± this.
+    recoloured : tuple of 4 int
+        Copies as another stethoscope in another place might have recorded them.
+    equaliser_db, noise_db : float, tuple of float
+        Of these: their level is changed by a curve over the frequency within ± the one, and noise of random colour is
+        added, so many dB below.
     roll : bool
         Turn the frames of a segment by a random time, each time anew.
     epoch_segments : int
         Segments of an epoch, drawn from all; 0: all of them.
     balance : float
         In [0, 1]: segments are drawn with probability n_k^-balance, n_k those of their class; 0: each once.
+    balance_devices : bool
+        Draw each class of a device as often as if all devices had the same share of it: nothing is learnt from what a
+        stethoscope happened to be used for (Kamiran and Calders 2012, *reweighing*). Needs ``balance`` above 0.
     mixup_alpha : float
         λ ~ Beta(α, α) of every example with a second one of the batch, in what the network's weights begin with
         (Zhang et al. 2018); 0: none.
@@ -116,26 +124,36 @@ class CycleAugmentation:
     warp_high_hz: tuple[float, ...] = (3200.0, 3800.0)
     moved: tuple[int, ...] = (0, 0, 0, 0)
     move: float = 0.1
+    recoloured: tuple[int, ...] = (0, 0, 0, 0)
+    equaliser_db: float = 12.0
+    noise_db: tuple[float, ...] = (10.0, 45.0)
     roll: bool = True
     epoch_segments: int = 0
     balance: float = 0.0
+    balance_devices: bool = False
     mixup_alpha: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name in ("stretched", "warped", "moved"):
+        for name in ("stretched", "warped", "moved", "recoloured"):
             counts = tuple(getattr(self, name))
             usable = len(counts) == len(CYCLE_LABELS) and all(count >= 0 for count in counts)
             require(usable, name, f"a count of 0 or more for each of {list(CYCLE_LABELS)}", counts)
             object.__setattr__(self, name, counts)
         for name in ("stretch", "warp", "move"):
             require(0.0 <= getattr(self, name) <= 0.5, name, "in [0, 0.5]", getattr(self, name))
-        low_high = tuple(self.warp_high_hz)
-        usable = len(low_high) == 2 and 0 < low_high[0] <= low_high[1]
-        require(usable, "warp_high_hz", "a range [low, high] in Hz", low_high)
-        object.__setattr__(self, "warp_high_hz", low_high)
+        for name, unit in (("warp_high_hz", "Hz"), ("noise_db", "dB")):
+            low_high = tuple(getattr(self, name))
+            usable = len(low_high) == 2 and 0 < low_high[0] <= low_high[1]
+            require(usable, name, f"a range [low, high] in {unit}, above 0", low_high)
+            object.__setattr__(self, name, low_high)
+        require(self.equaliser_db >= 0.0, "equaliser_db", "0 or more", self.equaliser_db)
         require(self.epoch_segments >= 0, "epoch_segments", "0 or more", self.epoch_segments)
         require(0.0 <= self.balance <= 1.0, "balance", "in [0, 1]", self.balance)
+        expected = "false, or with balance above 0"
+        require(
+            self.balance > 0 or not self.balance_devices, "balance_devices", expected, self.balance_devices
+        )
         require(self.mixup_alpha >= 0.0, "mixup_alpha", "0 or more", self.mixup_alpha)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import lightning
@@ -41,15 +41,31 @@ class DrawnSampler(EpochSampler):
     balance : float
         Items are drawn, and put back, with probability n_k^-balance; 0: without putting back.
     seed : int
+    devices : sequence of N str, optional
+        Draw each class of a device as often as if all devices had the same share of it.
     """
 
-    def __init__(self, targets: npt.NDArray[np.int64], drawn: int, balance: float, seed: int) -> None:
+    def __init__(
+        self,
+        targets: npt.NDArray[np.int64],
+        drawn: int,
+        balance: float,
+        seed: int,
+        devices: Sequence[str] | None = None,
+    ) -> None:
         super().__init__(len(targets), seed)
         self._drawn = drawn or len(targets)
         if balance == 0:
             self._drawn = min(self._drawn, len(targets))
         counts = np.bincount(targets)[targets].astype(np.float64)
-        self._weights = None if balance == 0 else torch.from_numpy(counts**-balance)
+        weights = counts**-balance
+        if devices is not None:
+            _, device = np.unique(np.asarray(devices), return_inverse=True)
+            table = np.zeros((device.max() + 1, targets.max() + 1))
+            np.add.at(table, (device, targets), 1.0)
+            expected = table.sum(1, keepdims=True) * table.sum(0, keepdims=True) / len(targets)
+            weights *= expected[device, targets] / table[device, targets]
+        self._weights = None if balance == 0 else torch.from_numpy(weights)
 
     def __len__(self) -> int:
         return self._drawn
@@ -97,7 +113,14 @@ def train(recipe: LungRecipe, run: Path, resume: bool = True) -> Path:
     per_batch = max(1, settings.batch_size // recipe.preparation.chunks)
     items = _items(condensed(training, module))
     drawing = recipe.copies
-    sampler = DrawnSampler(training.target, drawing.epoch_segments, drawing.balance, settings.seed)
+    devices = [sides.train[number].recording.device for number in training.cycle.tolist()]
+    sampler = DrawnSampler(
+        training.target,
+        drawing.epoch_segments,
+        drawing.balance,
+        settings.seed,
+        devices if drawing.balance_devices else None,
+    )
     loader = DataLoader(items, per_batch, sampler=sampler, drop_last=len(sampler) >= per_batch)
     validation = None
     if sides.validation:
