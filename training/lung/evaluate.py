@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +18,16 @@ from training.lung.material import target_of
 from training.lung.posteriors import Doubles, bundle_posteriors
 from training.lung.recipe import LungRecipe
 from training.lung.sides import read_sides
-from training.lung.tune import CYCLES_FILE
+from training.lung.tune import CYCLES_FILE, TWO_CLASSES_FILE, merged
 
 
 def evaluate(recipe: LungRecipe, folder: Path, run: Path) -> dict[str, Any]:
     """Print and return the scores of a bundle, and write them as ``<run>/metrics.json``.
 
     With four classes the two-class score is that of the same labels, crackle, wheeze and both merged, as the paper
-    counts them. Intervals are 95 %, of a bootstrap by patient. Class weights are those of ``<run>/cycles.json``, of
-    ``tune``; without it all are 1.
+    counts them; ``classes_2_rule`` decides between normal and the sum of the others, by ``<run>/two_classes.json``.
+    Intervals are 95 %, of a bootstrap by patient. Class weights are those of ``<run>/cycles.json``, of ``tune``;
+    without it all are 1.
 
     Raises
     ------
@@ -45,6 +46,12 @@ def evaluate(recipe: LungRecipe, folder: Path, run: Path) -> dict[str, Any]:
         "class_weights": list(settings.class_weights[: len(recipe.labels)]),
         **scores(posteriors, sides.test, recipe, np.array(settings.class_weights[: len(recipe.labels)])),
     }
+    rule = run / TWO_CLASSES_FILE
+    if recipe.classes == 4 and rule.exists():
+        weight = json.loads(rule.read_text())["abnormal_weight"]
+        abnormal = merged(posteriors) @ np.diag([1.0, weight])
+        truth = np.array([target_of(item, recipe) for item in sides.test])
+        results["classes_2_rule"] = _measured(truth, abnormal.argmax(axis=1), sides.test, recipe, 2)
     shared = leaks(CycleSplit("", (*sides.train, *sides.validation), sides.test))
     results["patients_on_both_sides"] = list(shared.patients)
     (run / METRICS_FILE).write_text(json.dumps(results, indent=2) + "\n")
@@ -68,20 +75,30 @@ def scores(
 ) -> dict[str, Any]:
     """Return sensitivity, specificity and score with intervals, of four classes and of two, and the confusion."""
     truth = np.array([target_of(item, recipe) for item in cycles])
-    patients = [item.recording.patient for item in cycles]
     estimate = (posteriors * weights).argmax(axis=1)
-    found: dict[str, Any] = {}
-    for classes in (4, 2) if recipe.classes == 4 else (2,):
-        counts = label_counts(_named(truth, recipe), _named(estimate, recipe), patients, classes=classes)
-        score, intervals = counts.score(), counts.intervals()
-        found[f"classes_{classes}"] = {
-            "sensitivity": round(score.sensitivity, 4),
-            "specificity": round(score.specificity, 4),
-            "score": round(score.score, 4),
-            "score_interval": [round(value, 4) for value in (intervals.score.low, intervals.score.high)],
-            "confusion": score.confusion.tolist(),
-        }
-    return found
+    return {
+        f"classes_{classes}": _measured(truth, estimate, cycles, recipe, classes)
+        for classes in ((4, 2) if recipe.classes == 4 else (2,))
+    }
+
+
+def _measured(
+    truth: npt.NDArray[np.int64],
+    estimate: npt.NDArray[np.int64],
+    cycles: tuple[CycleReference, ...],
+    recipe: LungRecipe,
+    classes: Literal[2, 4],
+) -> dict[str, Any]:
+    patients = [item.recording.patient for item in cycles]
+    counts = label_counts(_named(truth, recipe), _named(estimate, recipe), patients, classes=classes)
+    score, interval = counts.score(), counts.intervals().score
+    return {
+        "sensitivity": round(score.sensitivity, 4),
+        "specificity": round(score.specificity, 4),
+        "score": round(score.score, 4),
+        "score_interval": [round(interval.low, 4), round(interval.high, 4)],
+        "confusion": score.confusion.tolist(),
+    }
 
 
 def _named(numbers: npt.NDArray[np.int64], recipe: LungRecipe) -> list[str]:
@@ -91,12 +108,17 @@ def _named(numbers: npt.NDArray[np.int64], recipe: LungRecipe) -> list[str]:
 def table(results: dict[str, Any]) -> str:
     """Return the scores as a table of Markdown."""
     lines = ["| classes | sensitivity | specificity | score | 95 % |", "|---|---|---|---|---|"]
-    for classes in (4, 2):
-        row = results.get(f"classes_{classes}")
+    names = {
+        "classes_4": "4",
+        "classes_2": "2, merged" if "classes_4" in results else "2",
+        "classes_2_rule": "2, own rule",
+    }
+    for key, name in names.items():
+        row = results.get(key)
         if row is not None:
             low, high = row["score_interval"]
             lines.append(
-                f"| {classes} | {row['sensitivity']:.3f} | {row['specificity']:.3f} | {row['score']:.3f} | "
+                f"| {name} | {row['sensitivity']:.3f} | {row['specificity']:.3f} | {row['score']:.3f} | "
                 f"{low:.3f}-{high:.3f} |"
             )
     return "\n".join(lines)

@@ -20,11 +20,15 @@ from training.lung.recipe import LungRecipe
 from training.lung.train import PROVENANCE
 
 CYCLES_FILE = "cycles.json"
+TWO_CLASSES_FILE = "two_classes.json"
 _EXPONENTS = np.linspace(0.0, 1.5, 31)
 
 
 def tune(recipe: LungRecipe, run: Path) -> Path:
     """Choose the class weights and write them, with the preparation, as ``<run>/cycles.json``.
+
+    Of four classes, also ``<run>/two_classes.json``: how much the sum of the abnormal posteriors weighs against normal
+    where that is all that is asked.
 
     The cycles that each training held out are classified by its own members: with a fold for each training, all cycles
     of the training side count, each judged by networks that never heard its patient.
@@ -47,7 +51,25 @@ def tune(recipe: LungRecipe, run: Path) -> Path:
         f"{len(targets)} cycles held out: class weights {facts['class_weights']} (prior^-{exponent:.2f}), "
         f"score {score:.3f}; without {score_of(posteriors, targets, np.ones(len(weights))):.3f}"
     )
+    if recipe.classes == len(CYCLE_LABELS):
+        weight = abnormal_weight(posteriors, targets)
+        (run / TWO_CLASSES_FILE).write_text(json.dumps({"abnormal_weight": round(weight, 4)}) + "\n")
+        score = score_of(merged(posteriors), np.minimum(targets, 1), np.array([1.0, weight]))
+        print(f"normal against abnormal: weight {weight:.3f}, score {score:.3f}")
     return path
+
+
+def merged(posteriors: Doubles) -> Doubles:
+    """Return the posteriors (N, 2) of normal and of everything else."""
+    return np.stack([posteriors[:, 0], posteriors[:, 1:].sum(axis=1)], axis=1)
+
+
+def abnormal_weight(posteriors: Doubles, targets: npt.NDArray[np.int64]) -> float:
+    """Return the w with the best two-class score of w (p_2 + p_3 + p_4) > p_1; the one nearest to 1 among equals."""
+    pairs, truth = merged(posteriors), np.minimum(targets, 1)
+    weights = sorted(np.exp(np.linspace(-2.0, 2.0, 41)), key=lambda value: abs(np.log(value)))
+    scores = [score_of(pairs, truth, np.array([1.0, value])) for value in weights]
+    return float(weights[int(np.argmax(scores))])
 
 
 def held_out_posteriors(recipe: LungRecipe, run: Path) -> tuple[Doubles, npt.NDArray[np.int64]]:
