@@ -114,7 +114,7 @@ def test_samples_train_the_tail_alone_and_leave_no_statistics(kind, place):
 
 @pytest.mark.parametrize("sampler", ["sgld", "gaussian", "uniform"])
 def test_samples_are_sequences_within_what_was_seen(sampler):
-    net, tail, width = make("causal", "cnn_mid")
+    _net, tail, width = make("causal", "cnn_mid")
     settings = dataclasses.replace(SETTINGS, place="cnn_mid", sampler=sampler, step_size=100.0)
     drawer = FeatureSampler(width, settings)
     seen = torch.randn((2, 10, width), generator=torch.Generator().manual_seed(2))

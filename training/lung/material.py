@@ -101,6 +101,8 @@ def prepare_training(cycles: Sequence[CycleReference], recipe: LungRecipe) -> Se
             copies.append(features.segments(_cut(recording, begin, end, front_end.sample_rate)))
         for _ in range(settings.recoloured[label]):
             other = recoloured(samples, settings.equaliser_db, settings.noise_db, rng)
+            if rng.random() < settings.suppression_probability:
+                other = suppressed(other, front_end.sample_rate, rng)
             copies.append(features.segments(other))
         for sound in [samples, *changed]:
             for _ in range(settings.warped[label]):
@@ -148,6 +150,29 @@ def recoloured(
     noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(len(samples))) * 10 ** (slope / 20), len(samples))
     level = heard.std() / max(noise.std(), 1e-12) * 10 ** (-rng.uniform(*noise_db) / 20)
     return np.asarray(heard + level * noise, np.float32)
+
+
+def suppressed(samples: Floats, sample_rate: int, rng: np.random.Generator) -> Floats:
+    """Return a cycle after spectral subtraction, as stethoscopes suppress the noise of a room.
+
+    What is left of the noise are short tones at random places, which must not pass for wheezes.
+
+    Notes
+    -----
+    Boll, "Suppression of acoustic noise in speech using spectral subtraction" (1979): in each bin of frames of 32 to
+    128 ms, one to three times the noise power is taken off, but no more than 10 to 30 dB of what was there. Noise is
+    what a quarter of the frames are below.
+    """
+    window = int(rng.choice([32, 64, 128])) * sample_rate // 1000
+    if len(samples) < window:
+        return samples
+    spectrum = librosa.stft(samples, n_fft=window, hop_length=window // 2)
+    power = np.abs(spectrum) ** 2
+    noise = np.quantile(power, 0.25, axis=1, keepdims=True)
+    least = 10 ** (-rng.uniform(10.0, 30.0) / 10)
+    left = np.maximum(1.0 - rng.uniform(1.0, 3.0) * noise / np.maximum(power, 1e-20), least)
+    heard = librosa.istft(spectrum * np.sqrt(left), hop_length=window // 2, length=len(samples))
+    return np.asarray(heard, np.float32)
 
 
 def target_of(reference: CycleReference, recipe: LungRecipe) -> int:

@@ -103,6 +103,8 @@ class CycleAugmentation:
     equaliser_db, noise_db : float, tuple of float
         Of these: their level is changed by a curve over the frequency within ± the one, and noise of random colour is
         added, so many dB below.
+    suppression_probability : float
+        In [0, 1]: share of them that went through noise suppression, see :func:`training.lung.material.suppressed`.
     roll : bool
         Turn the frames of a segment by a random time, each time anew.
     epoch_segments : int
@@ -127,6 +129,7 @@ class CycleAugmentation:
     recoloured: tuple[int, ...] = (0, 0, 0, 0)
     equaliser_db: float = 12.0
     noise_db: tuple[float, ...] = (10.0, 45.0)
+    suppression_probability: float = 0.0
     roll: bool = True
     epoch_segments: int = 0
     balance: float = 0.0
@@ -149,6 +152,8 @@ class CycleAugmentation:
             object.__setattr__(self, name, low_high)
         require(self.equaliser_db >= 0.0, "equaliser_db", "0 or more", self.equaliser_db)
         require(self.epoch_segments >= 0, "epoch_segments", "0 or more", self.epoch_segments)
+        share = self.suppression_probability
+        require(0.0 <= share <= 1.0, "suppression_probability", "in [0, 1]", share)
         require(0.0 <= self.balance <= 1.0, "balance", "in [0, 1]", self.balance)
         expected = "false, or with balance above 0"
         require(
