@@ -186,7 +186,8 @@ def _provenance(parts: Mapping[str, Bundle], metrics: Mapping[str, Any]) -> Prov
 
 def _joined(texts: Iterable[str], separator: str = " ") -> str:
     """Join different texts, each once."""
-    return separator.join(dict.fromkeys(text for text in texts if text))
+    kept = dict.fromkeys(text for text in texts if text)
+    return separator.join(text if separator.strip() or text.endswith(".") else f"{text}." for text in kept)
 
 
 if __name__ == "__main__":
