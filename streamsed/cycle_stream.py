@@ -183,7 +183,13 @@ class CycleStream(SoundStream[CycleLatency]):
         records: list[Record] = []
         for seconds, item in sorted(moments, key=lambda moment: moment[0]):
             if isinstance(item, TimedBoundary):
-                records += self._tell(self._tracker.boundary(seconds, item.forced))
+                onset = None if self._tracker.open is None else self._tracker.open.onset
+                was_breathless = self._tracker.breathless
+                told = self._tell(self._tracker.boundary(seconds, item.forced))
+                if self._tracker.breathless and not was_breathless:
+                    assert onset is not None  # only an open cycle is taken back
+                    records.append(Health("no_breathing", round(onset, 6), self._settings.source))
+                records += told
             elif item.condition is None:
                 records += self._tell(self._tracker.begin(seconds))
             else:

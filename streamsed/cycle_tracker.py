@@ -37,7 +37,15 @@ class TrackedCycle:
 class CycleTracker:
     """A cycle begins at every boundary, and where sound begins that may hold cycles, if it is told so.
 
-    Every call returns what has changed, in order; the last cycle that is open is :attr:`open`.
+    Every call returns what has changed, in order; the last cycle that is open is :attr:`open`. Where two cycles in a row
+    would have to be closed by force nobody breathes: the second is taken back, and none is open until a boundary
+    is heard again.
+
+    Attributes
+    ----------
+    open : TrackedCycle or None
+    breathless : bool
+        Whether that is so now.
     """
 
     def __init__(self) -> None:
@@ -47,6 +55,8 @@ class CycleTracker:
         """Become equal to a new object."""
         self._numbers = 0
         self._holes: list[float] = []
+        self._last_was_forced = False
+        self.breathless = False
         self.open: TrackedCycle | None = None
 
     def begin(self, seconds: float) -> list[TrackedCycle]:
@@ -55,13 +65,21 @@ class CycleTracker:
 
     def boundary(self, seconds: float, forced: bool) -> list[TrackedCycle]:
         """End the open cycle and begin the next one; nothing where none is open or it began later."""
+        if self.breathless and not forced:
+            return [self._opened(seconds, truncated=False)]
         if self.open is None or seconds <= self.open.onset:
             return []
+        if forced and self._last_was_forced:
+            retracted = self.retract()
+            self.breathless = True
+            return retracted
+        self._last_was_forced = forced
         ended = replace(self.open, forced=forced)
         return [self._ended(ended, seconds), self._opened(seconds, truncated=False)]
 
     def cut(self, seconds: float) -> list[TrackedCycle]:
         """End the open cycle where the sound ends."""
+        self._last_was_forced = self.breathless = False
         if self.open is None:
             return []
         return [self._ended(replace(self.open, truncated=True), seconds)]
@@ -73,6 +91,7 @@ class CycleTracker:
 
     def retract(self) -> list[TrackedCycle]:
         """Take the open cycle back: it is none."""
+        self._last_was_forced = self.breathless = False
         if self.open is None:
             return []
         retracted = replace(self.open, state="retracted")
@@ -82,6 +101,7 @@ class CycleTracker:
 
     def _opened(self, seconds: float, truncated: bool) -> TrackedCycle:
         self._numbers += 1
+        self.breathless = False
         self.open = TrackedCycle("open", self._numbers, seconds, truncated=truncated)
         return self.open
 

@@ -16,7 +16,14 @@ CYCLE_LABELS = ("normal", "crackle", "wheeze", "both")
 GapCause = Literal["overflow", "device", "overload"]
 StatusState = Literal["listening", "stalled", "recovering", "device_changed", "stopped"]
 HealthCondition = Literal[
-    "digital_silence", "clipping", "dc", "non_finite", "not_lung_sound", "speech", "contact_noise"
+    "digital_silence",
+    "clipping",
+    "dc",
+    "non_finite",
+    "not_lung_sound",
+    "speech",
+    "contact_noise",
+    "no_breathing",
 ]
 
 

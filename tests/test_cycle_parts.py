@@ -118,6 +118,36 @@ class TestCycleTracker:
         assert (cut.offset, cut.truncated) == (3.0, True)
         assert tracker.cut(3.0) == tracker.retract() == []
 
+    def test_a_second_forced_end_in_a_row_is_no_breathing(self):
+        tracker = CycleTracker()
+        tracker.begin(0.0)
+        first, _ = tracker.boundary(9.0, forced=True)
+        assert (first.state, first.forced, tracker.breathless) == ("closed", True, False)
+        (second,) = tracker.boundary(18.0, forced=True)
+        assert (second.state, second.onset, tracker.breathless, tracker.open) == (
+            "retracted",
+            9.0,
+            True,
+            None,
+        )
+        assert tracker.boundary(27.0, forced=True) == []
+        (again,) = tracker.boundary(30.0, forced=False)
+        assert (again.state, again.onset, again.truncated, tracker.breathless) == ("open", 30.0, False, False)
+        # A long breath among others is one.
+        long, _ = tracker.boundary(39.0, forced=True)
+        breath, _ = tracker.boundary(42.0, forced=False)
+        another, _ = tracker.boundary(51.0, forced=True)
+        assert [item.state for item in (long, breath, another)] == ["closed"] * 3
+
+    def test_no_breathing_is_forgotten_where_the_gate_closes(self):
+        tracker = CycleTracker()
+        tracker.begin(0.0)
+        tracker.boundary(9.0, forced=True)
+        tracker.boundary(18.0, forced=True)
+        assert tracker.retract() == []
+        assert tracker.boundary(20.0, forced=False) == []
+        assert tracker.begin(25.0)[0].onset == 25.0
+
     def test_short_breaths_stay_and_short_stubs_go(self):
         tracker = CycleTracker()
         tracker.begin(0.0)

@@ -226,11 +226,18 @@ class TestWhatIsNoLungSound:
 
     def test_noise_that_never_pauses_is_closed_by_force(self, lung):
         steady = np.random.default_rng(1).normal(0, 0.05, 30 * RATE).astype(np.float32)
-        cycles = lung.detect(steady)
-        assert [cycle.forced for cycle in cycles] == [True, True, True, False]
+        stream = lung.stream(RATE)
+        records = [*stream.process(steady), *stream.flush()]
+        (cycle,) = of(Cycle, records)
+        assert cycle.forced
+        assert cycle.respiratory_rate is None
         longest = lung.bundle.cycles.decoder.max_seconds
-        assert [cycle.offset - cycle.onset for cycle in cycles[1:3]] == pytest.approx([longest] * 2, abs=0.1)
-        assert all(cycle.respiratory_rate is None for cycle in cycles)
+        assert cycle.offset - cycle.onset == pytest.approx(longest, abs=0.1)
+        # Another one without a breath in it is none.
+        (health,) = of(Health, records)
+        assert health.condition == "no_breathing"
+        assert health.onset == cycle.offset
+        assert len(of(Retract, records)) == 1
 
 
 class TestHoles:
