@@ -37,8 +37,8 @@ class TrackedCycle:
 class CycleTracker:
     """A cycle begins at every boundary, and where sound begins that may hold cycles, if it is told so.
 
-    Every call returns what has changed, in order; the last cycle that is open is :attr:`open`. Where two cycles in a row
-    would have to be closed by force nobody breathes: the second is taken back, and none is open until a boundary
+    Every call returns what has changed, in order; the last cycle that is open is :attr:`open`. Where two cycles in a
+    row would have to be closed by force nobody breathes: the second is taken back, and none is open until a boundary
     is heard again.
 
     Attributes
