@@ -7,14 +7,16 @@ import json
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from streamsed.config import require
 from streamsed.errors import ConfigError
-from training.recipe import Recipe
+from training.recipe import AnyRecipe
+
+Module = TypeVar("Module", bound=nn.Module)
 
 # What a checkpoint is continued or exported with; another network may begin with its weights.
 EVERYTHING = ("labels", "front_end", "net")
@@ -22,7 +24,7 @@ WHAT_IS_HEARD = ("labels", "front_end")
 _KEY = "streamsed_recipe"
 
 
-def identity(recipe: Recipe) -> dict[str, Any]:
+def identity(recipe: AnyRecipe) -> dict[str, Any]:
     """Return what a checkpoint of ``recipe`` keeps of it, as plain lists, dictionaries and numbers."""
     facts = {
         "name": recipe.name,
@@ -38,18 +40,18 @@ def identity(recipe: Recipe) -> dict[str, Any]:
     return plain
 
 
-def sign(checkpoint: dict[str, Any], recipe: Recipe) -> None:
+def sign(checkpoint: dict[str, Any], recipe: AnyRecipe) -> None:
     """Write into a checkpoint what it is of."""
     checkpoint[_KEY] = identity(recipe)
 
 
-def read_weights(path: Path, recipe: Recipe, parts: Iterable[str] = EVERYTHING) -> dict[str, Tensor]:
+def read_weights(path: Path, recipe: AnyRecipe, parts: Iterable[str] = EVERYTHING) -> dict[str, Tensor]:
     """Read the averaged weights of a checkpoint, if it is of the recipe.
 
     Parameters
     ----------
     path : Path
-    recipe : Recipe
+    recipe : AnyRecipe
     parts : iterable of str
         What has to be the same: :data:`EVERYTHING` or :data:`WHAT_IS_HEARD`. Checkpoints from before they knew what
         they are of are taken as they are.
@@ -109,3 +111,17 @@ def check_shapes(path: Path, weights: Mapping[str, Tensor], expected: Mapping[st
     if problems:
         shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
         raise ConfigError(f"checkpoint: expected one of the recipe's network, got {path}: {shown}")
+
+
+def restored(module: Module, path: Path, recipe: AnyRecipe) -> Module:
+    """Give a module the averaged weights of a checkpoint and return it, in evaluation mode.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such checkpoint, or it is of another recipe.
+    """
+    weights = read_weights(path, recipe)
+    check_shapes(path, weights, module.state_dict())
+    module.load_state_dict(weights)
+    return module.eval()

@@ -22,6 +22,7 @@ from streamsed.errors import BundleError
 from streamsed.golden import check_golden, golden_samples, make_golden
 from training.ensemble import CALIBRATION_FILE, read_calibration
 from training.features import scene_frames
+from training.fitting import PROVENANCE
 from training.nets.registry import Net, exported, has_confidence, is_causal, statistics_of, time_stride
 from training.recipe import Recipe
 from training.train import load_trained
@@ -64,7 +65,7 @@ def export(recipe: Recipe, run: Path, folder: Path, metrics: dict[str, object] |
         members[str(i)] = {"onnx": onnx_model, "torchscript": script}
 
     # Members of several trainings lie in folders of their own; they share recipe and code.
-    facts = json.loads(((run / recipe.checkpoints[0]).parent / "provenance.json").read_text())
+    facts = json.loads(((run / recipe.checkpoints[0]).parent / PROVENANCE).read_text())
     if metrics is None:
         metrics_file = recipe.folder / "metrics.json"
         metrics = json.loads(metrics_file.read_text()) if metrics_file.exists() else {}

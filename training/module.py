@@ -15,10 +15,10 @@ from training.augment import augment
 from training.checkpoint import sign
 from training.eow.loss import EowSoftmax
 from training.eow.places import Tail, width_of
+from training.fitting import scheduled
 from training.losses import frame_loss
 from training.nets.registry import build, has_confidence, set_statistics, time_stride
 from training.recipe import Recipe
-from training.schedule import Schedule, factor
 
 
 class SoundEventModule(lightning.LightningModule):
@@ -121,11 +121,4 @@ class SoundEventModule(lightning.LightningModule):
         optimiser = torch.optim.AdamW(
             self.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
-        total = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule, warm_up = Schedule(settings.schedule), settings.warm_up(total)
-
-        def rate(step: int) -> float:
-            return factor(schedule, step, total, warm_up, settings.cycles)
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return scheduled(optimiser, settings, self.trainer)

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from streamsed.config import ClassPost, LogMelConfig, from_mapping, require
 from streamsed.errors import ConfigError
@@ -255,6 +255,34 @@ class TuneSettings:
         known = self.method in ("hysteresis", "change", "both")
         require(known, "method", "hysteresis, change or both", self.method)
         require(0 <= self.shared_weight <= 1, "shared_weight", "in [0, 1]", self.shared_weight)
+
+
+class AnyRecipe(Protocol):
+    """What trainings and checkpoints ask of a recipe, whatever its task."""
+
+    @property
+    def name(self) -> str:
+        """Folder below training/recipes."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Columns of the posteriors."""
+
+    @property
+    def front_end(self) -> LogMelConfig:
+        """What the network hears."""
+
+    @property
+    def net(self) -> NetSettings:
+        """Kind and shape of the network, as the recipe says it."""
+
+    @property
+    def net_config(self) -> Any:
+        """The same, checked: a frozen dataclass."""
+
+    @property
+    def train(self) -> TrainSettings:
+        """How it is trained."""
 
 
 @dataclass(frozen=True)

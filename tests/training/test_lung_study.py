@@ -55,7 +55,8 @@ def test_tables_are_made_once_and_read_afterwards(tmp_path, capsys, monkeypatch)
     checkpoints = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*/*.ckpt")}
     assert checkpoints
     assert study.main(given) == 0
-    assert capsys.readouterr().out == table
+    # The first time, the progress of the trainings came before it.
+    assert table.endswith(capsys.readouterr().out)
     assert checkpoints == {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*/*.ckpt")}
 
 

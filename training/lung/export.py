@@ -19,9 +19,10 @@ from streamsed.detector import load
 from streamsed.errors import BundleError
 from streamsed.golden import check_golden, golden_samples, make_golden
 from training.export import TOLERANCE, read_post, to_onnx, to_torchscript
+from training.fitting import PROVENANCE
 from training.lung.recipe import LungRecipe
 from training.lung.registry import ExportedLungNet, LungNet
-from training.lung.train import PROVENANCE, load_trained
+from training.lung.train import load_trained
 
 METRICS_FILE = "metrics.json"
 

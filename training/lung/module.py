@@ -14,10 +14,10 @@ from streamsed.cycles import CycleFeatures
 from streamsed.metrics import icbhi_score
 from training.augment import augment
 from training.checkpoint import sign
+from training.fitting import scheduled
 from training.losses.classification import focal_softmax
 from training.lung.recipe import NO_AUGMENTATION, LungRecipe
 from training.lung.registry import build
-from training.schedule import Schedule, factor
 
 
 class LungModule(lightning.LightningModule):
@@ -133,14 +133,7 @@ class LungModule(lightning.LightningModule):
             {"params": [item for item in self.parameters() if id(item) not in chosen]},
         ]
         optimiser = torch.optim.Adam(groups, settings.learning_rate)
-        total = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule, warm_up = Schedule(settings.schedule), settings.warm_up(total)
-
-        def rate(step: int) -> float:
-            return factor(schedule, step, total, warm_up, settings.cycles)
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return scheduled(optimiser, settings, self.trainer)
 
 
 def mixed(items: Tensor, share: Tensor, other: Tensor) -> Tensor:

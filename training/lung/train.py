@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import lightning
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from training.checkpoint import check_shapes, read_weights
-from training.ensemble import LAST
+from training.checkpoint import restored
 from training.features import LEAST_DEVIATION
-from training.logs import make_loggers
+from training.fitting import EpochSampler, Fitting
 from training.lung.material import Segments, prepare, prepare_training
 from training.lung.module import LungModule
 from training.lung.recipe import LungRecipe
 from training.lung.sides import read_sides
-from training.memory import named_out_of_memory
-from training.train import EpochSampler, callbacks_of, current_commit
 
-PROVENANCE = "provenance.json"
 _CONDENSED_AT_A_TIME = 32
 
 
@@ -95,12 +89,7 @@ def train(recipe: LungRecipe, run: Path, resume: bool = True) -> Path:
         If the memory of the machine does not suffice.
     """
     settings = recipe.train
-    torch.set_num_threads(settings.threads)
-    lightning.seed_everything(settings.seed, workers=True, verbose=False)
-    run.mkdir(parents=True, exist_ok=True)
-    last = run / LAST
-    resumes = resume and last.exists()
-    weights = read_weights(last, recipe) if resumes else None
+    fitting = Fitting(recipe, run, resume)
     sides = read_sides(recipe.data)
     training = prepare_training(sides.train, recipe)
     # The z-score is that of the cycles as they are; copies would weigh the rare classes more.
@@ -108,8 +97,7 @@ def train(recipe: LungRecipe, run: Path, resume: bool = True) -> Path:
     mean = originals.mean((0, 1), dtype=np.float64)
     std = np.maximum(originals.std((0, 1), dtype=np.float64), LEAST_DEVIATION)
     module = LungModule(recipe, torch.from_numpy(mean).float(), torch.from_numpy(std).float())
-    if weights is not None:
-        check_shapes(last, weights, module.state_dict())
+    fitting.goes_on(module)
     per_batch = max(1, settings.batch_size // recipe.preparation.chunks)
     items = _items(condensed(training, module))
     drawing = recipe.copies
@@ -125,29 +113,11 @@ def train(recipe: LungRecipe, run: Path, resume: bool = True) -> Path:
     validation = None
     if sides.validation:
         validation = DataLoader(_items(condensed(prepare(sides.validation, recipe), module)), per_batch)
-    trainer = lightning.Trainer(
-        max_epochs=settings.epochs,
-        accelerator="auto",
-        devices="auto",
-        precision=settings.precision,  # type: ignore[arg-type]
-        gradient_clip_val=settings.clip_norm or None,
-        logger=make_loggers(settings.logger, run, resumes),
-        callbacks=callbacks_of(settings, recipe.data.validates, run),
-        log_every_n_steps=20,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        num_sanity_val_steps=0,
-    )
     facts = {
-        "recipe": recipe.name,
-        "commit": current_commit(),
         "train_patients": sorted({item.recording.patient for item in sides.train}),
         "validation": [[item.recording.name, item.number] for item in sides.validation],
     }
-    (run / PROVENANCE).write_text(json.dumps(facts, indent=2) + "\n")
-    with named_out_of_memory(settings.batch_size, last):
-        trainer.fit(module, loader, validation, ckpt_path=str(last) if resumes else None)
-    return last
+    return fitting.fit(module, loader, validation, facts, validates=recipe.data.validates)
 
 
 def condensed(segments: Segments, module: LungModule) -> Segments:
@@ -180,7 +150,4 @@ def load_trained(recipe: LungRecipe, checkpoint: Path) -> LungModule:
     """
     n_mels = recipe.front_end.n_mels
     module = LungModule(recipe, torch.zeros(n_mels), torch.ones(n_mels))
-    weights = read_weights(checkpoint, recipe)
-    check_shapes(checkpoint, weights, module.state_dict())
-    module.load_state_dict(weights)
-    return module.eval()
+    return restored(module, checkpoint, recipe)

@@ -14,10 +14,10 @@ from streamsed.cycles import CycleFeatures
 from streamsed.metrics import icbhi_score
 from streamsed.types import CYCLE_LABELS
 from training.data.icbhi import CycleReference, all_cycles, read_icbhi
+from training.fitting import PROVENANCE
 from training.lung.material import target_of
 from training.lung.posteriors import Doubles, cycle_posteriors, of_checkpoint
 from training.lung.recipe import LungRecipe
-from training.lung.train import PROVENANCE
 
 CYCLES_FILE = "cycles.json"
 TWO_CLASSES_FILE = "two_classes.json"

@@ -12,6 +12,7 @@ from streamsed.errors import BundleError
 from streamsed.golden import check_golden, golden_samples, make_golden
 from training.eow.confidence import ConfidenceConfig
 from training.export import check_parity, to_onnx, to_torchscript
+from training.fitting import PROVENANCE
 from training.nets.registry import exported, time_stride
 from training.segmentation.recipe import SegmentationRecipe
 from training.segmentation.train import load_segmenter
@@ -43,7 +44,7 @@ def export(recipe: SegmentationRecipe, run: Path, folder: Path) -> Bundle:
     onnx_model, script = to_onnx(net, graph, frames), to_torchscript(net, graph, frames)
     check_parity(net, graph, onnx_model, script, frames)
     members: dict[str, dict[Backend, bytes | Path]] = {"0": {"onnx": onnx_model, "torchscript": script}}
-    facts = json.loads((run / "provenance.json").read_text())
+    facts = json.loads((run / PROVENANCE).read_text())
     measured = recipe.folder / METRICS_FILE
     write_bundle(
         folder,

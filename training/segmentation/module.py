@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from training.augment import augment
 from training.checkpoint import sign
+from training.fitting import scheduled
 from training.nets.registry import build, set_statistics, time_stride
-from training.schedule import Schedule, factor
 from training.segmentation.recipe import SegmentationRecipe
 
 
@@ -78,11 +78,4 @@ class SegmenterModule(lightning.LightningModule):
         optimiser = torch.optim.AdamW(
             self.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
-        total = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule, warm_up = Schedule(settings.schedule), settings.warm_up(total)
-
-        def rate(step: int) -> float:
-            return factor(schedule, step, total, warm_up, settings.cycles)
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return scheduled(optimiser, settings, self.trainer)
