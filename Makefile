@@ -44,7 +44,7 @@ $(VENV)/.runtime: $(BIN)/python $(SOURCES)
 	touch $@
 
 $(VENV)/.development: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,test,bench,lint]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,video,emotion,test,bench,lint]'
 	touch $@ $(VENV)/.runtime
 
 clean:
