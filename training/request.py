@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -35,3 +38,28 @@ class Request:
     output: Path
     resume: bool = True
     force: bool = False
+
+
+def run_step(request: Request, recipe: Any, package: str) -> bool:
+    """Do one of the steps that are the same for every task; return whether it was one.
+
+    Parameters
+    ----------
+    request : Request
+    recipe : recipe of the task
+    package : str
+        Such as "training.lung": ``train.train``, ``tune.tune`` and ``export.export`` are below it, and are imported
+        only when they are asked for.
+    """
+    if request.step not in ("train", "tune", "export"):
+        return False
+    step = getattr(importlib.import_module(f"{package}.{request.step}"), request.step)
+    if request.step == "train":
+        step(recipe, request.run, resume=request.resume)
+    elif request.step == "tune":
+        step(recipe, request.run)
+    else:
+        if request.force and request.output.exists():
+            shutil.rmtree(request.output)
+        print(step(recipe, request.run, request.output).path)
+    return True
