@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 CONTRACT_VERSION = 1
 # Of respiratory cycles: neither, one or both of the adventitious sounds.
 CYCLE_LABELS = ("normal", "crackle", "wheeze", "both")
+# Of emotion, each in [0, 1].
+EMOTION_DIMENSIONS = ("valence", "arousal", "dominance")
 
 GapCause = Literal["overflow", "device", "overload"]
 StatusState = Literal["listening", "stalled", "recovering", "device_changed", "stopped"]
