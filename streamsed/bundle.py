@@ -3,12 +3,12 @@
 Reading never unpickles, and nothing of a bundle is used before its schema and every hash have been checked.
 """
 
+from streamsed._bundle.file_entry import FileEntry
 from streamsed._bundle.files import GOLDEN, MANIFEST
 from streamsed._bundle.manifest import (
     SCHEMA_VERSION,
     Activation,
     Backend,
-    FileEntry,
     Fusion,
     Graph,
     InputLayout,
@@ -30,6 +30,7 @@ from streamsed._bundle.respiratory_cycles import (
     write_cycle_bundle,
     write_cycle_golden,
 )
+from streamsed._bundle.side_inputs import AudioInput, ImageInput, SideInput, SideInputSpec, SideKind
 from streamsed._bundle.sound_events import Bundle, Golden, write_bundle
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "SEGMENTER_LABELS",
     "Activation",
     "AnyBundle",
+    "AudioInput",
     "Backend",
     "Bundle",
     "CycleBundle",
@@ -49,11 +51,15 @@ __all__ = [
     "Fusion",
     "Golden",
     "Graph",
+    "ImageInput",
     "InputLayout",
     "Manifest",
     "Member",
     "OutputLayout",
     "Provenance",
+    "SideInput",
+    "SideInputSpec",
+    "SideKind",
     "StateEntry",
     "Streaming",
     "Waveform",

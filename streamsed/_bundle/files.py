@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from streamsed._bundle.manifest import FileEntry
+from streamsed._bundle.file_entry import FileEntry
 from streamsed.config import require
 from streamsed.errors import BundleError
 

@@ -7,31 +7,15 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from streamsed._bundle.file_entry import FileEntry
+from streamsed._bundle.side_inputs import SideInput
 from streamsed.config import FrameClock, LogMelConfig, PostConfig, require
 
 SCHEMA_VERSION = 1
 
 Backend = Literal["onnx", "torchscript"]
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """A file of the bundle, relative to its root, and the SHA-256 of its content in hexadecimal."""
-
-    file: str
-    sha256: str
-
-    def __post_init__(self) -> None:
-        """Refuse names that lead out of the bundle."""
-        parts = PurePosixPath(self.file).parts
-        plain = (
-            bool(parts) and not self.file.startswith("/") and "\\" not in self.file and ":" not in self.file
-        )
-        require(plain and ".." not in parts, "file", "a relative path inside the bundle", self.file)
-        require(re.fullmatch("[0-9a-f]{64}", self.sha256) is not None, "sha256", "64 hex digits", self.sha256)
 
 
 @dataclass(frozen=True)
@@ -195,6 +179,7 @@ class Manifest:
     provenance: Provenance
     waveform: Waveform | None = None
     graph: Graph | None = None
+    side_inputs: tuple[SideInput, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what no field can know alone."""
@@ -203,6 +188,7 @@ class Manifest:
         require(bool(labels) and all(labels), "labels", "at least one, none empty", labels)
         require(len(set(labels)) == len(labels), "labels", "no label twice", labels)
         self._check_input()
+        self._check_side_inputs()
         stride = self.time_stride
         require(stride > 0, "time_stride", "> 0", stride)
         context = self.context_frames
@@ -248,6 +234,14 @@ class Manifest:
         one_each = columns is None or len(columns) == len(self.labels)
         require(one_each, "graph.columns", f"{len(self.labels)} of them, one per label", columns)
 
+    def _check_side_inputs(self) -> None:
+        names = [item.name for item in self.side_inputs]
+        require(len(set(names)) == len(names), "side_inputs", "no name twice", names)
+        plain = not names or (self.front_end is not None and self.graph is None)
+        require(plain, "side_inputs", "none without front_end or beside graph", names)
+        images = [item.name for item in self.side_inputs if item.kind == "image"]
+        require(len(images) <= 1, "side_inputs", "one of kind 'image' at most", images)
+
     def _check_streaming(self) -> None:
         if self.streaming.kind == "causal":
             return
@@ -267,11 +261,15 @@ class Manifest:
 
     @property
     def frame_shape(self) -> tuple[int, int]:
-        """Samples from one input frame to the next, and values in a frame: bands, or the samples themselves."""
+        """Samples from one input frame to the next, and values in a frame.
+
+        They are the bands, and the values and presence of each side input; or the samples themselves.
+        """
         if self.waveform is not None:
             return self.waveform.frame_length, self.waveform.frame_length
         assert self.front_end is not None  # the constructor saw to it
-        return self.front_end.hop_length, self.front_end.n_mels
+        sides = sum(item.features + 1 for item in self.side_inputs)
+        return self.front_end.hop_length, self.front_end.n_mels + sides
 
     @property
     def clock(self) -> FrameClock:
@@ -289,6 +287,11 @@ class Manifest:
         for name in ("waveform", "graph"):
             if values[name] is None:
                 del values[name]
+        if not self.side_inputs:
+            del values["side_inputs"]
+        for item in values.get("side_inputs", ()):
+            for name in [key for key in ("rate_hz", "image", "audio") if item[key] is None]:
+                del item[name]
         values["post_processing"] = self.post_processing.to_mapping()
         values["streaming"] = {key: item for key, item in values["streaming"].items() if item is not None}
         return values

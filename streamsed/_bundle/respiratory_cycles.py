@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from streamsed._bundle.file_entry import FileEntry
 from streamsed._bundle.files import (
     GOLDEN,
     MANIFEST,
@@ -26,7 +27,7 @@ from streamsed._bundle.files import (
     read_verified,
     shallow,
 )
-from streamsed._bundle.manifest import SCHEMA_VERSION, FileEntry, Manifest, Provenance
+from streamsed._bundle.manifest import SCHEMA_VERSION, Manifest, Provenance
 from streamsed._bundle.sound_events import Bundle, verified
 from streamsed.config import CycleConfig, from_mapping, require
 from streamsed.errors import BundleError, ConfigError
@@ -58,6 +59,9 @@ class CycleManifest:
         rates = [self.segmenter.sample_rate, self.classifier.sample_rate]
         same = rates[0] == rates[1]
         require(same, "front_end.sample_rate", "the same of segmenter and classifier", rates)
+        for name in ("segmenter", "classifier"):
+            sides = [item.name for item in getattr(self, name).side_inputs]
+            require(not sides, f"{name}.side_inputs", "none, as a network of breathing hears alone", sides)
         weights = self.cycles.class_weights
         one_each = len(weights) == len(self.labels)
         require(one_each, "cycles.class_weights", f"{len(self.labels)} of them, one per label", weights)

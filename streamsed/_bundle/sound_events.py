@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from streamsed._bundle.file_entry import FileEntry
 from streamsed._bundle.files import (
     GOLDEN,
     MANIFEST,
@@ -24,13 +25,13 @@ from streamsed._bundle.files import (
 from streamsed._bundle.manifest import (
     SCHEMA_VERSION,
     Backend,
-    FileEntry,
     Graph,
     Manifest,
     Provenance,
     Streaming,
     Waveform,
 )
+from streamsed._bundle.side_inputs import SideInputSpec
 from streamsed.config import ClassPost, LogMelConfig, PostConfig, from_mapping, require
 from streamsed.errors import BundleError, ConfigError
 
@@ -76,7 +77,8 @@ class Bundle(Manifest):
     def files(self) -> tuple[FileEntry, ...]:
         """Every file that the manifest lists."""
         members = [entry for member in self.members for entry in member.files.values()]
-        return (*members, *([self.golden] if self.golden else []))
+        encoders = [item.encoder for item in self.side_inputs]
+        return (*members, *encoders, *([self.golden] if self.golden else []))
 
     def read_bytes(self, entry: FileEntry) -> bytes:
         """Return the content of a listed file, its hash checked again as it is what will be used.
@@ -145,6 +147,7 @@ def write_bundle(
     weights: Sequence[float] | None = None,
     golden: Golden | None = None,
     graph: Graph | None = None,
+    side_inputs: Sequence[tuple[SideInputSpec, bytes | Path]] = (),
 ) -> Bundle:
     """Write a bundle folder, then read it back and verify it.
 
@@ -165,6 +168,9 @@ def write_bundle(
         :func:`write_golden`; a bundle without one cannot be self-tested.
     graph : Graph, optional
         For a network whose tensors are not those of the exported graph.
+    side_inputs : sequence of (SideInputSpec, bytes or Path)
+        What the network takes beside the log-mel frames, in the order of its columns, and the ONNX graph of each
+        encoder, as bytes or as the path of a file.
 
     Raises
     ------
@@ -183,6 +189,11 @@ def write_bundle(
             contents[file] = model.read_bytes() if isinstance(model, Path) else model
             files[backend] = file_entry(file, contents[file])
         entries.append({"name": member, "files": files})
+    sides = []
+    for spec, model in side_inputs:
+        file = f"{spec.name}_encoder.onnx"
+        contents[file] = model.read_bytes() if isinstance(model, Path) else model
+        sides.append({**shallow(spec), "encoder": file_entry(file, contents[file])})
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "name": name,
@@ -191,6 +202,7 @@ def write_bundle(
         "front_end": front_end if isinstance(front_end, LogMelConfig) else None,
         "waveform": front_end if isinstance(front_end, Waveform) else None,
         "graph": graph,
+        "side_inputs": sides,
         "streaming": streaming,
         "time_stride": time_stride,
         "context_frames": context_frames,
