@@ -23,6 +23,7 @@ from streamsed.golden import check_golden, golden_samples, make_golden
 from training.ensemble import CALIBRATION_FILE, read_calibration
 from training.features import scene_frames
 from training.fitting import PROVENANCE
+from training.nets.fusion_crnn import FusionCrnn
 from training.nets.registry import Net, exported, has_confidence, is_causal, statistics_of, time_stride
 from training.recipe import Recipe
 from training.train import load_trained
@@ -124,6 +125,16 @@ def _example(net: Net, frames: int, seed: int = 0) -> tuple[Tensor, list[Tensor]
     generator = torch.Generator().manual_seed(seed)
     mean, std = statistics_of(net)
     log_mel = mean + std * torch.randn((1, frames, len(mean)), generator=generator)
+    if isinstance(net, FusionCrnn):
+        rows = frames // net.time_stride
+        sides = [
+            (
+                torch.randn((1, rows, side.features), generator=generator),
+                (torch.rand((1, rows), generator=generator) < 0.7).float(),
+            )
+            for side in net.config.sides
+        ]
+        log_mel = net.join(log_mel, sides)
     return log_mel, net.initial_state(1)
 
 

@@ -33,6 +33,8 @@ class BaselineCrnnConfig:
         Of the recurrence.
     dropout : float
         Of blocks and heads.
+    head_dropout : float, optional
+        Of heads, where it is another.
     sod_outputs : int
         Outputs of the SOD head: 4 with the open-world uncertainty (P + 1), 3 without, 0 for no such head.
     sod_hidden : int
@@ -54,6 +56,7 @@ class BaselineCrnnConfig:
     hidden: int = 128
     layers: int = 2
     dropout: float = 0.5
+    head_dropout: float | None = None
     sod_outputs: int = 4
     sod_hidden: int = 0
     clip_posteriors: bool = False
@@ -70,6 +73,8 @@ class BaselineCrnnConfig:
         require(self.n_classes >= 1, "n_classes", "at least 1", self.n_classes)
         require(self.sod_outputs in (0, 3, 4), "sod_outputs", "0, 3 or 4", self.sod_outputs)
         require(self.sod_hidden >= 0, "sod_hidden", "0 or more", self.sod_hidden)
+        possible = self.head_dropout is None or 0 <= self.head_dropout < 1
+        require(possible, "head_dropout", "in [0, 1)", self.head_dropout)
         # A stream has no clip to pool over; its state would have to hold all that was.
         possible = not (self.causal and self.clip_posteriors)
         require(possible, "clip_posteriors", "false with causal", self.clip_posteriors)
@@ -105,7 +110,8 @@ class BaselineCrnn(FrameNet):
     def __init__(self, config: BaselineCrnnConfig) -> None:
         super().__init__(config.encoder)
         self.config = config
-        features, dropout = self.encoder.outputs, config.dropout
+        features = self.encoder.outputs
+        dropout = config.dropout if config.head_dropout is None else config.head_dropout
         self.sed_head = FrameHead(features, config.n_classes, dropout)
         self.sod_head = None
         if config.sod_outputs:

@@ -129,6 +129,11 @@ class EncoderConfig:
     normalisation : {"fixed", "clip_min_max"}
         (x - mean) / std per band with the encoder's buffers, or each window scaled to [0, 1] by its own extremes.
         The latter is the DCASE baseline's, changes what it says of a frame by what comes later, and cannot be causal.
+    beside : int
+        Features of other origin that each posterior frame has beside the convolutional ones; the recurrence gets both.
+    spectral : bool
+        False: there are no convolutions, and the recurrence gets what is ``beside`` alone, one vector for each
+        ``time_stride`` frames.
     """
 
     n_mels: int
@@ -137,9 +142,13 @@ class EncoderConfig:
     layers: int
     causal: bool = False
     normalisation: Literal["fixed", "clip_min_max"] = "fixed"
+    beside: int = 0
+    spectral: bool = True
 
     def __post_init__(self) -> None:
         """Check what the blocks ask for."""
+        require(self.beside >= 0, "beside", "0 or more", self.beside)
+        require(self.spectral or self.beside > 0, "spectral", "true with nothing beside", self.spectral)
         require(len(self.blocks) >= 1, "blocks", "at least one", self.blocks)
         factor = math.prod(block.pool[1] for block in self.blocks)
         require(
@@ -164,6 +173,11 @@ class EncoderConfig:
             sizes.append((block.filters, sizes[-1][1] // block.pool[1]))
         return tuple(sizes)
 
+    @property
+    def recurrence_inputs(self) -> int:
+        """Width of what the recurrence gets."""
+        return (math.prod(self.inputs[-1]) if self.spectral else 0) + self.beside
+
 
 class Encoder(nn.Module):
     """Log-mels to one feature vector per posterior frame."""
@@ -176,9 +190,9 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(
             ConvBlock(channels, block, config.causal)
             for (channels, _), block in zip(config.inputs, config.blocks, strict=False)
+            if config.spectral
         )
-        channels, bands = config.inputs[-1]
-        self.recurrence = Recurrence(channels * bands, config.hidden, config.layers, config.causal)
+        self.recurrence = Recurrence(config.recurrence_inputs, config.hidden, config.layers, config.causal)
         self.outputs = self.recurrence.outputs
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -187,7 +201,7 @@ class Encoder(nn.Module):
             return {}
         shapes: dict[str, tuple[int, ...]] = {
             f"context{i}": (1, channels, _CONTEXT, bands)
-            for i, (channels, bands) in enumerate(self.config.inputs[:-1])
+            for i, (channels, bands) in enumerate(self.config.inputs[: len(self.blocks)])
         }
         return shapes | {f"hidden{i}": (1, self.config.hidden) for i in range(self.config.layers)}
 
@@ -195,13 +209,17 @@ class Encoder(nn.Module):
         """Zeros."""
         return [self.mean.new_zeros((batch, *shape[1:])) for shape in self.state_shapes().values()]
 
-    def forward(self, log_mel: Tensor, *state: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(
+        self, log_mel: Tensor, *state: Tensor, beside: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         """Map log_mel (B, T, n_mels) and states to features (B, T / time_stride, outputs) and the next states.
 
         A causal stream must be cut at multiples of ``time_stride``. Frames at the end that do not fill a posterior
-        are dropped, as pooling does.
+        are dropped, as pooling does. ``beside`` is (B, T / time_stride, beside) where the configuration has it.
         """
-        return self._from_block(0, self._normalised(log_mel).unsqueeze(1), state)
+        if not self.config.spectral:
+            return self.recurrence(beside, state)
+        return self._from_block(0, self._normalised(log_mel).unsqueeze(1), state, beside)
 
     def from_block(self, index: int, x: Tensor) -> Tensor:
         """Map what block ``index`` gets at the start of a stream to features.
@@ -222,13 +240,17 @@ class Encoder(nn.Module):
             state = [x.new_zeros((x.shape[0], *shape[1:])) for shape in shapes]
         return self._from_block(index, x, state)[0]
 
-    def _from_block(self, index: int, x: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def _from_block(
+        self, index: int, x: Tensor, state: Sequence[Tensor], beside: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
         width = 1 if self.config.causal else 0
         new_state: list[Tensor] = []
         for i, block in enumerate(self.blocks[index:]):
             x, context = block(x, state[i : i + width])
             new_state += context
         x = x.transpose(1, 2).flatten(2)
+        if beside is not None:
+            x = torch.cat([x, beside], dim=2)
         x, hidden = self.recurrence(x, state[len(new_state) :])
         return x, new_state + hidden
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,29 +12,42 @@ from training.eow.confidence import ConfidenceConfig
 from training.nets.baseline_crnn import BaselineCrnn, BaselineCrnnConfig
 from training.nets.duration_crnn import DurationCrnn, DurationCrnnConfig
 from training.nets.frame_net import ExportedFrameNet, FrameNet
+from training.nets.fusion_crnn import FusionCrnn, FusionCrnnConfig, SideInput
 from training.nets.streaming_crnn import TIME_STRIDE, ExportedCrnn, StreamingCrnn, StreamingCrnnConfig
 
 Net = StreamingCrnn | FrameNet
-NetConfig = StreamingCrnnConfig | BaselineCrnnConfig | DurationCrnnConfig
+NetConfig = StreamingCrnnConfig | BaselineCrnnConfig | DurationCrnnConfig | FusionCrnnConfig
 
 _KINDS: dict[str, tuple[type[Any], type[Any]]] = {
     "streaming_crnn": (StreamingCrnnConfig, StreamingCrnn),
     "baseline_crnn": (BaselineCrnnConfig, BaselineCrnn),
     "duration_crnn": (DurationCrnnConfig, DurationCrnn),
+    "fusion_crnn": (FusionCrnnConfig, FusionCrnn),
 }
-# What follows from front-end and labels.
-_DERIVED = ("n_mels", "n_classes")
+# What follows from front-end, labels and fused inputs.
+_DERIVED = ("n_mels", "n_classes", "spectral", "sides")
 
 
-def net_config(kind: str, shape: Mapping[str, Any], n_mels: int, n_classes: int) -> NetConfig:
+def net_config(
+    kind: str,
+    shape: Mapping[str, Any],
+    n_mels: int,
+    n_classes: int,
+    *,
+    spectral: bool = True,
+    sides: Sequence[SideInput] = (),
+) -> NetConfig:
     """Return the configuration of a network.
 
     Parameters
     ----------
-    kind : {"streaming_crnn", "baseline_crnn", "duration_crnn"}
+    kind : {"streaming_crnn", "baseline_crnn", "duration_crnn", "fusion_crnn"}
     shape : mapping
-        Fields of its configuration other than ``n_mels`` and ``n_classes``.
+        Fields of its configuration other than those that follow.
     n_mels, n_classes : int
+    spectral : bool
+    sides : sequence of SideInput
+        What "fusion_crnn" hears and sees; the others hear log-mels alone.
 
     Raises
     ------
@@ -45,19 +58,50 @@ def net_config(kind: str, shape: Mapping[str, Any], n_mels: int, n_classes: int)
     given = sorted(set(shape) & set(_DERIVED))
     require(not given, "net.shape", f"without {list(_DERIVED)}, which follow from the recipe", given)
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in shape.items()}
-    config: NetConfig = from_mapping(
-        _KINDS[kind][0], {**values, "n_mels": n_mels, "n_classes": n_classes}, "net.shape"
-    )
+    values |= {"n_mels": n_mels, "n_classes": n_classes}
+    if kind == "fusion_crnn":
+        values |= {"spectral": spectral, "sides": tuple(sides)}
+    else:
+        alone = spectral and not sides
+        require(alone, "net.kind", "fusion_crnn for other inputs than log-mels", kind)
+    config: NetConfig = from_mapping(_KINDS[kind][0], values, "net.shape")
     return config
 
 
 def build(config: NetConfig) -> Net:
     """Return the network of a configuration, with random weights."""
     for config_type, net_type in _KINDS.values():
-        if isinstance(config, config_type):
+        if type(config) is config_type:
             net: Net = net_type(config)
             return net
     raise TypeError(f"config: expected one of a network, got {type(config).__name__}")
+
+
+def encode(net: Net, log_mel: Tensor, sides: Sequence[tuple[Tensor, Tensor]] = ()) -> Tensor:
+    """Map whole scenes to what the heads get.
+
+    Parameters
+    ----------
+    net : Net
+    log_mel : Tensor, shape (B, T, n_mels)
+    sides : sequence of (features, present)
+        Embeddings (B, T', D) and whether there are any (B, T'), for each side input of a ``FusionCrnn``.
+
+    Returns
+    -------
+    Tensor, shape (B, T', C)
+    """
+    fused = isinstance(net, FusionCrnn)
+    expected = [side.features for side in net.config.sides] if fused else []
+    given = [features.shape[2] for features, _ in sides]
+    require(given == expected, "sides", f"embeddings of {expected} values", given)
+    state = net.initial_state(len(log_mel))
+    return net.fuse(log_mel, sides, *state)[0] if fused else net.encode(log_mel, *state)[0]
+
+
+def frame_size(config: NetConfig) -> int:
+    """Return the values of each frame that the exported graph takes: log-mels, and what lies beside them."""
+    return config.frame_size if isinstance(config, FusionCrnnConfig) else config.n_mels
 
 
 def set_statistics(net: Net, mean: Tensor, std: Tensor) -> None:
