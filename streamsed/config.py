@@ -464,3 +464,70 @@ class CycleConfig:
         seconds = self.evidence_seconds
         require(0.1 <= seconds <= 60.0, "evidence_seconds", "seconds in [0.1, 60]", seconds)
         require(self.evidence_members >= 1, "evidence_members", "1 or more", self.evidence_members)
+
+
+@dataclass(frozen=True)
+class FunctionalsConfig:
+    """Functionals of a voice (:class:`~streamsed.functionals.LogMelFunctionals`).
+
+    Parameters
+    ----------
+    front_end : LogMelConfig
+        Natural logarithm of power, without normalisation; its hop is that of every contour.
+    pitch_min, pitch_max : float
+        Range of the fundamental frequency in Hz.
+    pitch_seconds : float
+        Window of the pitch; at least two periods of ``pitch_min``.
+    voicing : float
+        Least periodicity of a voiced frame, in (0, 1).
+    coefficients : int
+        Cosine coefficients of the log-mel bands (MFCC 1 to this).
+    active_db : float
+        Frames count as sound down to so many dB below the 95th percentile of the level.
+    depth_db : float
+        What is more than so many dB below that level is raised to it.
+    fewest_frames : int
+        Of sound, below which there are no functionals.
+    """
+
+    front_end: LogMelConfig = field(
+        default_factory=lambda: LogMelConfig(
+            n_fft=512, window_length=400, hop_length=160, n_mels=32, f_min=50.0, f_max=7600.0, area_norm=False
+        )
+    )
+    pitch_min: float = 60.0
+    pitch_max: float = 600.0
+    pitch_seconds: float = 0.04
+    voicing: float = 0.5
+    coefficients: int = 13
+    active_db: float = 30.0
+    depth_db: float = 50.0
+    fewest_frames: int = 20
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        front_end = self.front_end
+        plain = (front_end.log, front_end.spectrum, front_end.normalisation) == ("ln", "power", "none")
+        require(plain, "front_end", "the natural log of power, not normalised or centred", front_end)
+        require(not front_end.center, "front_end.center", "false", front_end.center)
+        nyquist = front_end.sample_rate / 2
+        in_order = 0 < self.pitch_min < self.pitch_max < nyquist
+        require(
+            in_order,
+            "pitch_min, pitch_max",
+            f"0 < pitch_min < pitch_max < {nyquist:g}",
+            (self.pitch_min, self.pitch_max),
+        )
+        least = 2 / self.pitch_min
+        require(
+            self.pitch_seconds >= least,
+            "pitch_seconds",
+            f">= {least:.4g}, two periods of pitch_min",
+            self.pitch_seconds,
+        )
+        require(0 < self.voicing < 1, "voicing", "in (0, 1)", self.voicing)
+        require(
+            0 < self.coefficients < front_end.n_mels, "coefficients", "in [1, n_mels - 1]", self.coefficients
+        )
+        require(0 < self.active_db <= self.depth_db, "active_db", "in (0, depth_db]", self.active_db)
+        require(self.fewest_frames >= 5, "fewest_frames", ">= 5", self.fewest_frames)
