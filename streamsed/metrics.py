@@ -1,4 +1,4 @@
-"""Metrics of events, posteriors, confidences and respiratory cycles; docs/evaluation.md says what each number means.
+"""Metrics of events, tags, posteriors, confidences and respiratory cycles; docs/evaluation.md says what they mean.
 
 All of it is numpy alone, except :func:`psds` and :func:`sed_scores_eval_input`, which need ``sed_scores_eval`` (extra
 ``train``).
@@ -55,12 +55,14 @@ from streamsed._metrics.respiration import (
 )
 from streamsed._metrics.score_files import FrameScores, ScoreFileWriter, read_score_files, write_score_file
 from streamsed._metrics.selective import RiskCoverage, risk_coverage
+from streamsed._metrics.tagging import ClipRanking, clip_counts, clip_metrics, clip_ranking
 
 __all__ = [
     "BINARY_LABELS",
     "Alarms",
     "Calibration",
     "ClassCalibration",
+    "ClipRanking",
     "CycleCounts",
     "CycleIntervals",
     "CycleScores",
@@ -88,6 +90,9 @@ __all__ = [
     "bootstrap_interval",
     "calibration",
     "class_calibration",
+    "clip_counts",
+    "clip_metrics",
+    "clip_ranking",
     "cycle_counts",
     "cycle_scores",
     "detected_label_counts",

@@ -535,6 +535,11 @@ def _label_names(reference: EventLists, estimated: EventLists, labels: Sequence[
                     usable, f"{what}[{file!r}][{number}]", "finite times with 0 <= onset <= offset", event
                 )
                 found.add(label)
+    return chosen_labels(found, labels)
+
+
+def chosen_labels(found: set[str], labels: Sequence[str] | None) -> list[str]:
+    """Return the labels to report: ``labels`` if they hold all that were found, or those, sorted."""
     if labels is None:
         return sorted(found)
     extra = sorted(found - set(labels))
