@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from streamsed.errors import ConfigError
 
@@ -355,6 +355,46 @@ class PostConfig:
         """Return what :func:`from_mapping` reads."""
         labels = {label: item.to_mapping() for label, item in self.labels.items()}
         return {"default": self.default.to_mapping(), "labels": labels}
+
+
+Pooling: TypeAlias = Literal["linear_softmax", "mean", "max"]
+POOLINGS: tuple[Pooling, ...] = typing.get_args(Pooling)
+
+
+@dataclass(frozen=True)
+class TaggingConfig:
+    """How posterior frames become the tags of a clip.
+
+    Parameters
+    ----------
+    pooling : {"linear_softmax", "mean", "max"}
+        What makes one posterior of a label's frames; see :func:`streamsed.tagging.pooled`.
+    window_seconds : float
+        In [0.1, 600]: tags of a stream are those of so much sound at its end.
+    default_threshold : float
+        In (0, 1]: a clip posterior that reaches it makes the label a tag.
+    thresholds : mapping of str to float
+        Those of labels that have their own.
+    """
+
+    pooling: Pooling = "linear_softmax"
+    window_seconds: float = 10.0
+    default_threshold: float = 0.5
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        require(self.pooling in POOLINGS, "pooling", f"one of {list(POOLINGS)}", self.pooling)
+        seconds = self.window_seconds
+        require(0.1 <= seconds <= 600.0, "window_seconds", "seconds in [0.1, 600]", seconds)
+        both = {"default_threshold": self.default_threshold}
+        both |= {f"thresholds.{label}": value for label, value in self.thresholds.items()}
+        for name, value in both.items():
+            require(0.0 < value <= 1.0, name, "in (0, 1]", value)
+
+    def threshold(self, label: str) -> float:
+        """Threshold of ``label``."""
+        return self.thresholds.get(label, self.default_threshold)
 
 
 @dataclass(frozen=True)
