@@ -18,6 +18,13 @@ from streamsed._metrics.cycle_segmentation import (
     match_cycles,
 )
 from streamsed._metrics.delay import Alarms, DetectionDelay, detection_delay, frame_alarms
+from streamsed._metrics.emotion import (
+    EmotionIntervals,
+    EmotionMoments,
+    EmotionScores,
+    concordance,
+    emotion_moments,
+)
 from streamsed._metrics.events import (
     EmptyOutput,
     EventLists,
@@ -68,6 +75,9 @@ __all__ = [
     "CycleScores",
     "CycleTimes",
     "DetectionDelay",
+    "EmotionIntervals",
+    "EmotionMoments",
+    "EmotionScores",
     "EmptyOutput",
     "EventLists",
     "EventTuple",
@@ -93,10 +103,12 @@ __all__ = [
     "clip_counts",
     "clip_metrics",
     "clip_ranking",
+    "concordance",
     "cycle_counts",
     "cycle_scores",
     "detected_label_counts",
     "detection_delay",
+    "emotion_moments",
     "event_counts",
     "event_hits",
     "event_metrics",
