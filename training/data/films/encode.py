@@ -1,0 +1,68 @@
+"""Pictures and sound as a file that players know: H.264 and AAC in MP4."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from streamsed.errors import OutputError
+from training.data.films.render import Pictures
+
+
+def write_mp4(
+    path: str | Path,
+    pictures: Pictures,
+    rate_hz: int,
+    samples: npt.NDArray[np.float32],
+    sample_rate: int,
+    quality: int = 20,
+) -> None:
+    """Write a film; the same pictures and samples give the same file.
+
+    Parameters
+    ----------
+    path : str or Path
+    pictures : ndarray, shape (n, height, width, 3), uint8
+        RGB, of even height and width.
+    rate_hz : int
+        Pictures per second.
+    samples : ndarray, shape (m,), float32
+        Mono.
+    sample_rate : int
+        In Hz, one that AAC knows.
+    quality : int
+        Constant rate factor of H.264.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or PyAV was built without these encoders.
+    """
+    try:
+        # Without the encoders' names and times in the file.
+        with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+            options = {"crf": str(quality), "preset": "veryfast", "threads": "1", "g": str(rate_hz)}
+            video = container.add_stream("libx264", rate=rate_hz, options=options)
+            video.height, video.width = pictures.shape[1:3]
+            video.pix_fmt = "yuv420p"
+            video.codec_context.flags |= av.codec.context.Flags.bitexact
+            audio = container.add_stream("aac", rate=sample_rate, layout="mono", bit_rate=48000)
+            audio.codec_context.flags |= av.codec.context.Flags.bitexact
+            for number, picture in enumerate(pictures):
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, rate_hz)
+                container.mux(video.encode(frame))
+            container.mux(video.encode(None))
+            for start in range(0, len(samples), 1024):
+                block = np.ascontiguousarray(samples[start : start + 1024], np.float32)[None]
+                sound = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+                sound.sample_rate, sound.pts, sound.time_base = sample_rate, start, Fraction(1, sample_rate)
+                container.mux(audio.encode(sound))
+            container.mux(audio.encode(None))
+    except (OSError, ValueError) as error:
+        # PyAV's errors are both, after what FFmpeg says.
+        raise OutputError(f"{path}: cannot write: {error}") from None
