@@ -1,0 +1,37 @@
+"""Pretrained networks whose embeddings of sound and pictures join a detector's own features; see docs/encoders.md."""
+
+from __future__ import annotations
+
+from training.encoders.base import Encoder, EncoderInput, ImageInput, LogMelInput, WaveformInput
+from training.encoders.config import ENCODERS, encoder_from_config
+from training.encoders.onnx_encoder import OnnxEncoder, OnnxSettings
+from training.encoders.speech_encoder import SpeechEncoder, SpeechSettings
+from training.encoders.speech_model import SpeechModel
+from training.encoders.torch_encoder import TorchEncoder
+from training.encoders.vgg16 import VGG16, VGG16Settings, vgg16
+from training.encoders.vggish import VGGish, VGGishSettings, vggish
+from training.encoders.weights import WeightFile, load_weights
+
+__all__ = [
+    "ENCODERS",
+    "VGG16",
+    "Encoder",
+    "EncoderInput",
+    "ImageInput",
+    "LogMelInput",
+    "OnnxEncoder",
+    "OnnxSettings",
+    "SpeechEncoder",
+    "SpeechModel",
+    "SpeechSettings",
+    "TorchEncoder",
+    "VGG16Settings",
+    "VGGish",
+    "VGGishSettings",
+    "WaveformInput",
+    "WeightFile",
+    "encoder_from_config",
+    "load_weights",
+    "vgg16",
+    "vggish",
+]
