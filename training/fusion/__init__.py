@@ -1,0 +1,1 @@
+"""Embeddings of sound and picture beside the log-mels of a training."""
