@@ -17,6 +17,7 @@ from streamsed.config import (
     LatencyProfile,
     LogMelConfig,
     PostConfig,
+    TaggingConfig,
     latency_profile,
     require,
 )
@@ -31,7 +32,8 @@ from streamsed.sound_stream import StreamSettings, StreamStats, utc
 from streamsed.sources.resample import Resampler
 from streamsed.sources.samples import ChannelSelection
 from streamsed.stream import DetectorStream, FramesCallback
-from streamsed.types import Event
+from streamsed.tagging import ClipPooling
+from streamsed.types import Event, Tags
 
 if TYPE_CHECKING:
     from streamsed.respiration import CycleDetector, SegmenterKind
@@ -154,6 +156,8 @@ class Detector:
         time_origin: datetime | None = None,
         event_id_prefix: str | None = None,
         on_frames: FramesCallback | None = None,
+        clip_tags: bool = False,
+        tag_thresholds: Thresholds | None = None,
     ) -> DetectorStream:
         """Begin a stream.
 
@@ -172,7 +176,8 @@ class Detector:
         thresholds : float or mapping, optional
             Another ``threshold_on`` for all labels or for some; ``threshold_off`` moves along in proportion.
         top_k : int
-            Give a Tags record with so many classes about ten times a second; 0 for none.
+            Give a Tags record with so many classes about ten times a second; 0 for none. It has those of the newest
+            frame, and those and the tags of the last ``bundle.tagging.window_seconds``.
         provisional : bool
             Whether to give Onset and Retract records.
         time_origin : datetime, optional
@@ -184,6 +189,10 @@ class Detector:
         on_frames : callable, optional
             Called with every new :class:`~streamsed.evidence.PosteriorFrames`, inside ``process``, ``gap`` and
             ``flush``; frames that were lost are not among them.
+        clip_tags : bool
+            Give a Tags record of all that was heard, with all labels, at the end (``flush``).
+        tag_thresholds : float or mapping, optional
+            Other thresholds of clip posteriors, for all labels or for some.
 
         Returns
         -------
@@ -219,6 +228,8 @@ class Detector:
             self.bundle.time_stride * self.bundle.frame_shape[0],
             _budget(self.bundle, profile, chain),
             on_frames,
+            _tagging(self.bundle, tag_thresholds),
+            clip_tags,
         )
 
     def _posterior_stream(self, profile: LatencyProfile, *, with_disagreement: bool) -> PosteriorStream:
@@ -275,6 +286,75 @@ class Detector:
         )
         events = [record for record in records if isinstance(record, Event)]
         return sorted(events, key=lambda event: (event.onset, event.offset, event.label))
+
+    def tags(
+        self,
+        recording: str | os.PathLike[str] | npt.ArrayLike,
+        sample_rate: int | None = None,
+        *,
+        channel: ChannelSelection = "mix",
+        source: str | None = None,
+        latency: str = "high",
+        thresholds: Thresholds | None = None,
+    ) -> Tags:
+        """Say which sounds there are in a whole recording, of any length, whenever they sound (audio tagging).
+
+        Parameters
+        ----------
+        recording, sample_rate, channel, source, latency
+            See :meth:`detect`.
+        thresholds : float or mapping, optional
+            Other thresholds of clip posteriors, for all labels or for some.
+
+        Returns
+        -------
+        Tags
+            ``posteriors`` of all labels, rounded, the strongest first, and ``tags``, those that reach their threshold.
+
+        Raises
+        ------
+        FormatError, ConfigError
+            As :meth:`detect`.
+        """
+        options = {"channel": channel, "latency": latency, "tag_thresholds": thresholds, "clip_tags": True}
+        records = recording_records(self, recording, sample_rate, source, **options)
+        (tags,) = (record for record in records if isinstance(record, Tags))
+        return tags
+
+    def clip_posteriors(
+        self,
+        recording: str | os.PathLike[str] | npt.ArrayLike,
+        sample_rate: int | None = None,
+        *,
+        channel: ChannelSelection = "mix",
+        latency: str = "high",
+    ) -> Floats:
+        """Pool the posterior frames of a whole recording, of any length, as ``bundle.tagging`` says.
+
+        Parameters
+        ----------
+        recording, sample_rate, channel, latency
+            See :meth:`detect`.
+
+        Returns
+        -------
+        ndarray, shape (K,), float32
+            In [0, 1], by :func:`streamsed.tagging.pooled`; 0 for a recording too short for one posterior.
+
+        Raises
+        ------
+        FormatError, ConfigError
+            As :meth:`detect`.
+        """
+        clip = ClipPooling(len(self.labels), self.bundle.tagging.pooling)
+
+        def add(frames: PosteriorFrames) -> None:
+            clip.add(frames.posteriors)
+
+        options = {"channel": channel, "latency": latency, "on_frames": add}
+        for _ in recording_records(self, recording, sample_rate, None, **options):
+            pass
+        return clip.posteriors
 
     def posteriors(
         self,
@@ -382,16 +462,30 @@ def _chain(bundle: Bundle, profile: LatencyProfile, thresholds: Thresholds | Non
 def _with_thresholds(post: PostConfig, labels: tuple[str, ...], thresholds: Thresholds | None) -> PostConfig:
     if thresholds is None:
         return post
-    wanted = dict(thresholds) if isinstance(thresholds, Mapping) else dict.fromkeys(labels, thresholds)
-    unknown = sorted(set(wanted) - set(labels))
-    require(not unknown, "thresholds", f"labels among {list(labels)}", unknown)
-    changed = {label: _moved(post.for_label(label), label, value) for label, value in wanted.items()}
+    wanted = _by_label(thresholds, labels, "thresholds")
+    changed = {label: _moved(post.for_label(label), value) for label, value in wanted.items()}
     return PostConfig(post.default, {**post.labels, **changed})
 
 
-def _moved(post: ClassPost, label: str, threshold_on: float) -> ClassPost:
+def _by_label(thresholds: Thresholds, labels: tuple[str, ...], parameter: str) -> dict[str, float]:
+    wanted = dict(thresholds) if isinstance(thresholds, Mapping) else dict.fromkeys(labels, thresholds)
+    unknown = sorted(set(wanted) - set(labels))
+    require(not unknown, parameter, f"labels among {list(labels)}", unknown)
+    for label, value in wanted.items():
+        require(0.0 < value <= 1.0, f"{parameter}[{label}]", "in (0, 1]", value)
+    return wanted
+
+
+def _tagging(bundle: Bundle, thresholds: Thresholds | None) -> TaggingConfig:
+    tagging = bundle.tagging
+    if thresholds is None:
+        return tagging
+    changed = _by_label(thresholds, bundle.labels, "tag_thresholds")
+    return dataclasses.replace(tagging, thresholds={**tagging.thresholds, **changed})
+
+
+def _moved(post: ClassPost, threshold_on: float) -> ClassPost:
     """Return ``post`` with another threshold, and the hysteresis of the same proportion."""
-    require(0.0 < threshold_on <= 1.0, f"thresholds[{label}]", "in (0, 1]", threshold_on)
     off = post.threshold_on if post.threshold_off is None else post.threshold_off
     return dataclasses.replace(
         post, threshold_on=threshold_on, threshold_off=off * threshold_on / post.threshold_on

@@ -20,6 +20,7 @@ from streamsed.latency import StreamLatency
 from streamsed.ownership import OneThread
 from streamsed.sources.resample import Resampler
 from streamsed.sources.samples import ChannelSelection, as_samples, check_selection, mix_down
+from streamsed.tagging import strongest
 from streamsed.types import Gap, GapCause, Record, Tags
 
 Floats = npt.NDArray[np.float32]
@@ -325,14 +326,13 @@ class SoundStream(ABC, Generic[Latency]):
         self._waiting = self._waiting[:0]
         return [*records, *self._analyse(self._resampler.flush())]
 
-    def _tags(self, labels: tuple[str, ...], posteriors: Floats, frames: int) -> list[Record]:
+    def _tags(self, labels: tuple[str, ...], posteriors: Floats, frames: int) -> list[Tags]:
         """Return the strongest of ``posteriors``, shape (K,), those of the newest of so many frames, if it is time."""
         seconds = frames * self._frame_samples / self._model_rate
         if not self._settings.top_k or seconds < self._next_tags_seconds:
             return []
         self._next_tags_seconds = seconds + TAGS_SECONDS
-        order = np.argsort(-posteriors, kind="stable")[: self._settings.top_k]
-        best = {labels[i]: round(float(posteriors[i]), 4) for i in order}
+        best = strongest(labels, posteriors, self._settings.top_k)
         return [Tags(round(seconds, 4), best, self._settings.source)]
 
     @property

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from streamsed.config import FrameClock, LatencyProfile
+from streamsed.config import FrameClock, LatencyProfile, TaggingConfig
 from streamsed.evidence import FrameHistory, PosteriorFrames, uncertainty
 from streamsed.latency import LatencyBudget
 from streamsed.posterior_stream import PosteriorStream
 from streamsed.postprocess import Decision, PostChain
 from streamsed.sound_stream import Counts, SoundStream, StreamSettings
-from streamsed.types import Event, Onset, Record, Retract
+from streamsed.tagging import ClipPooling, strongest, tags_of
+from streamsed.types import Event, Onset, Record, Retract, Tags
 
 Floats = npt.NDArray[np.float32]
 FramesCallback = Callable[[PosteriorFrames], object]
@@ -37,6 +39,8 @@ class DetectorStream(SoundStream[LatencyBudget]):
         frame_samples: int,
         budget: LatencyBudget,
         on_frames: FramesCallback | None,
+        tagging: TaggingConfig,
+        clip_tags: bool,
     ) -> None:
         super().__init__(settings, labels, model_rate, frame_samples, profile, budget, posteriors.members)
         self._posteriors = posteriors
@@ -44,6 +48,10 @@ class DetectorStream(SoundStream[LatencyBudget]):
         self._clock = clock
         self._history = FrameHistory(clock, self.member_count)
         self._on_frames = on_frames
+        self._tagging = tagging
+        window = max(1, round(tagging.window_seconds / clock.frame_seconds))
+        self._window = ClipPooling(len(labels), tagging.pooling, window) if settings.top_k else None
+        self._clip = ClipPooling(len(labels), tagging.pooling) if clip_tags else None
         self._begin_counting()
 
     def _begin_counting(self) -> None:
@@ -54,6 +62,8 @@ class DetectorStream(SoundStream[LatencyBudget]):
         self._posteriors.reset()
         self._chain.reset()
         self._history.reset()
+        for pooling in self._poolings:
+            pooling.reset()
         self._begin_counting()
 
     def _counts(self) -> Counts:
@@ -80,10 +90,13 @@ class DetectorStream(SoundStream[LatencyBudget]):
 
     def _go_on(self, frame: int) -> list[Record]:
         lost = self._posteriors.resume(frame)
+        for pooling in self._poolings:
+            pooling.gap(lost)
         return self._records(self._chain.gap(lost)) if lost else []
 
     def _end(self) -> list[Record]:
-        return [*self._decide(self._posteriors.flush()), *self._records(self._chain.flush())]
+        records = [*self._decide(self._posteriors.flush()), *self._records(self._chain.flush())]
+        return records if self._clip is None else [*records, self._clip_tags(self._clip)]
 
     def _decide(self, frames: PosteriorFrames) -> list[Record]:
         """Turn new frames into records."""
@@ -93,8 +106,39 @@ class DetectorStream(SoundStream[LatencyBudget]):
         self._frames_with_fewer += int((frames.members < self.member_count).sum())
         if self._on_frames is not None:
             self._on_frames(frames)
+        for pooling in self._poolings:
+            pooling.add(frames.posteriors)
         records = self._records(self._chain.process(frames.posteriors))
-        return records + self._tags(self.labels, frames.posteriors[-1], self._posteriors.frames)
+        newest = self._tags(self.labels, frames.posteriors[-1], self._posteriors.frames)
+        return records + [self._with_window(item) for item in newest]
+
+    @property
+    def _poolings(self) -> list[ClipPooling]:
+        return [pooling for pooling in (self._window, self._clip) if pooling is not None]
+
+    def _with_window(self, newest: Tags) -> Tags:
+        """Add what the window says that ends with the newest frame."""
+        window = self._window
+        assert window is not None  # there are no Tags without top_k
+        posteriors = window.posteriors
+        return dataclasses.replace(
+            newest,
+            onset=round(max(0.0, newest.time - window.span_frames * self._clock.frame_seconds), 4),
+            tags=tags_of(self.labels, posteriors, self._tagging),
+            clip_posteriors=strongest(self.labels, posteriors, self._settings.top_k),
+            spans_gap=window.present_frames < window.span_frames,
+        )
+
+    def _clip_tags(self, clip: ClipPooling) -> Tags:
+        posteriors = clip.posteriors
+        return Tags(
+            time=round(self.stats.audio_seconds, 6),
+            posteriors=strongest(self.labels, posteriors, len(self.labels)),
+            source=self._settings.source,
+            onset=0.0,
+            tags=tags_of(self.labels, posteriors, self._tagging),
+            spans_gap=clip.present_frames < clip.span_frames,
+        )
 
     def _records(self, decisions: list[Decision]) -> list[Record]:
         records: list[Record] = []

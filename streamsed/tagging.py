@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from streamsed.config import POOLINGS, Pooling, require
+from streamsed.config import POOLINGS, Pooling, TaggingConfig, require
 
 Floats = npt.NDArray[np.float32]
 
@@ -189,6 +191,18 @@ class ClipPooling:
         self._counts[places] = counts
         self._next = (self._next + len(steps)) % self._window
         self._span = min(self._span, self._window)
+
+
+def strongest(labels: Sequence[str], posteriors: Floats, count: int) -> dict[str, float]:
+    """Return the labels with the largest of ``posteriors``, shape (K,), the largest first, as records have them."""
+    order = np.argsort(-posteriors, kind="stable")[:count]
+    return {labels[k]: round(float(posteriors[k]), 4) for k in order}
+
+
+def tags_of(labels: Sequence[str], clip_posteriors: Floats, config: TaggingConfig) -> tuple[str, ...]:
+    """Return the labels whose clip posterior, of shape (K,), reaches their threshold, the strongest first."""
+    order = np.argsort(-clip_posteriors, kind="stable")
+    return tuple(labels[k] for k in order if float(clip_posteriors[k]) >= config.threshold(labels[k]))
 
 
 def _exact_sum(block: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:

@@ -190,12 +190,33 @@ class Health(_Record):
 
 @dataclass(frozen=True)
 class Tags(_Record):
-    """Top-k classes of the newest posterior frame (``--top-k``)."""
+    """How strong the classes are: in a stream (``--top-k``), or over a whole recording (``detect --tags``).
+
+    In a stream ``posteriors`` are the strongest ones of the newest frame, which ends at ``time``, and
+    ``clip_posteriors`` the strongest ones pooled over the sound from ``onset`` to ``time``. Of a recording there is one
+    record, whose ``posteriors`` are those of all labels, pooled over all of it. ``tags`` are the labels whose pooled
+    posterior reaches the model's threshold, the strongest first, be they listed or not. ``spans_gap``: some of the
+    sound was lost. Models of respiratory cycles pool nothing, and have none of the four.
+    """
 
     type: ClassVar[str] = "tags"
     time: float
     posteriors: dict[str, float]
     source: str | None = None
+    onset: float | None = None
+    tags: tuple[str, ...] | None = None
+    clip_posteriors: dict[str, float] | None = None
+    spans_gap: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Turn the list of JSON into a tuple."""
+        if self.tags is not None:
+            object.__setattr__(self, "tags", tuple(self.tags))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the record of a whole recording."""
+        return self.tags is not None and self.clip_posteriors is None
 
 
 @dataclass(frozen=True)

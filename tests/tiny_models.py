@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from streamsed.bundle import Bundle, Golden, Provenance, Streaming, write_bundle
-from streamsed.config import ClassPost, LogMelConfig, PostConfig
+from streamsed.config import ClassPost, LogMelConfig, PostConfig, TaggingConfig
 
 LABELS = ("low", "high")
 HIDDEN = 3
@@ -234,6 +234,7 @@ def tiny_bundle(
     golden: Golden | None = None,
     window_frames: int = 40,
     hop_frames: int = 8,
+    tagging: TaggingConfig | None = None,
 ) -> Bundle:
     """Write a bundle of ``members`` tiny networks into ``folder``."""
     models: dict[str, dict[str, bytes]] = {}
@@ -269,4 +270,5 @@ def tiny_bundle(
         outputs=("posteriors", "confidence") if confidence else ("posteriors",),
         post_processing=post_processing,
         golden=golden,
+        tagging=tagging,
     )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from streamsed._bundle.file_entry import FileEntry
 from streamsed._bundle.side_inputs import SideInput
-from streamsed.config import FrameClock, LogMelConfig, PostConfig, require
+from streamsed.config import FrameClock, LogMelConfig, PostConfig, TaggingConfig, require
 
 SCHEMA_VERSION = 1
 
@@ -180,6 +180,7 @@ class Manifest:
     waveform: Waveform | None = None
     graph: Graph | None = None
     side_inputs: tuple[SideInput, ...] = ()
+    tagging: TaggingConfig = field(default_factory=TaggingConfig)
 
     def __post_init__(self) -> None:
         """Check what no field can know alone."""
@@ -205,6 +206,8 @@ class Manifest:
         )
         unknown = sorted(set(self.post_processing.labels) - set(labels))
         require(not unknown, "post_processing.labels", f"labels among {list(labels)}", unknown)
+        unknown = sorted(set(self.tagging.thresholds) - set(labels))
+        require(not unknown, "tagging.thresholds", f"labels among {list(labels)}", unknown)
         members = [member.name for member in self.members]
         require(
             bool(members) and len(set(members)) == len(members), "members", "at least one, unique", members
@@ -289,6 +292,8 @@ class Manifest:
                 del values[name]
         if not self.side_inputs:
             del values["side_inputs"]
+        if self.tagging == TaggingConfig():
+            del values["tagging"]
         for item in values.get("side_inputs", ()):
             for name in [key for key in ("rate_hz", "image", "audio") if item[key] is None]:
                 del item[name]

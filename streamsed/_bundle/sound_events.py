@@ -32,7 +32,7 @@ from streamsed._bundle.manifest import (
     Waveform,
 )
 from streamsed._bundle.side_inputs import SideInputSpec
-from streamsed.config import ClassPost, LogMelConfig, PostConfig, from_mapping, require
+from streamsed.config import ClassPost, LogMelConfig, PostConfig, TaggingConfig, from_mapping, require
 from streamsed.errors import BundleError, ConfigError
 
 
@@ -148,6 +148,7 @@ def write_bundle(
     golden: Golden | None = None,
     graph: Graph | None = None,
     side_inputs: Sequence[tuple[SideInputSpec, bytes | Path]] = (),
+    tagging: TaggingConfig | None = None,
 ) -> Bundle:
     """Write a bundle folder, then read it back and verify it.
 
@@ -203,6 +204,7 @@ def write_bundle(
         "waveform": front_end if isinstance(front_end, Waveform) else None,
         "graph": graph,
         "side_inputs": sides,
+        "tagging": tagging or TaggingConfig(),
         "streaming": streaming,
         "time_stride": time_stride,
         "context_frames": context_frames,
