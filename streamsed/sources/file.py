@@ -27,6 +27,10 @@ _OGG_MAX_PAGE_BYTES = 65307
 _OGG_END_OF_STREAM = 4
 
 
+class NotAudio(FormatError):  # noqa: N818 - a kind of FormatError
+    """Nothing that libsndfile reads."""
+
+
 class FileSource(SourceBase):
     """A recording of any length; never more of it is in memory than what is read at once.
 
@@ -72,7 +76,7 @@ class FileSource(SourceBase):
                 f"{self.path}: raw PCM has no header; pipe it in and say its rate and channels"
             ) from None
         except (soundfile.SoundFileError, OSError) as error:
-            raise FormatError(f"{self.path}: not readable as audio: {error}") from None
+            raise NotAudio(f"{self.path}: not readable as audio: {error}") from None
         self.sample_rate = int(self._file.samplerate)
         self.channels = int(self._file.channels)
         self.frames = int(self._file.frames)
