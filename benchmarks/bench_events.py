@@ -59,9 +59,9 @@ def main() -> None:
     posteriors: dict[str, FloatArray] = {}
     reference: dict[str, Events] = {}
     for index in range(arguments.scenes):
-        samples, events = maker.make(index)
-        posteriors[str(index)] = detector.posteriors(samples, rate)
-        reference[str(index)] = list(events)
+        scene = maker.make(index)
+        posteriors[str(index)] = detector.posteriors(scene.samples, rate)
+        reference[str(index)] = list(scene.events)
     durations = dict.fromkeys(posteriors, scene_samples(recipe) / rate)
 
     halves = [{name: values for name, values in posteriors.items() if int(name) % 2 == i} for i in (0, 1)]

@@ -64,15 +64,25 @@ class Augmented(NamedTuple):
     targets : Tensor, shape (B, T', K)
     occurrences : Tensor, shape (B, T', 3)
         How many classes are active, none, one or several, one-hot or mixed: see :func:`training.losses.sod_labels`.
+    frames : Tensor, shape (B,)
+        Posterior frames that are filled: of two scenes together, those of the longer one.
     """
 
     log_mel: Tensor
     targets: Tensor
     occurrences: Tensor
+    frames: Tensor
 
 
 def augment(
-    log_mel: Tensor, targets: Tensor, config: AugmentConfig, floor: float, generator: torch.Generator
+    log_mel: Tensor,
+    targets: Tensor,
+    config: AugmentConfig,
+    floor: float,
+    generator: torch.Generator,
+    *,
+    frames: Tensor | None = None,
+    groups: Tensor | None = None,
 ) -> Augmented:
     """Return an augmented batch.
 
@@ -84,9 +94,24 @@ def augment(
         0 or 1.
     generator : torch.Generator
         On the CPU; the draws are small.
+    frames : Tensor, shape (B,), optional
+        Posterior frames that each scene fills; by default all.
+    groups : Tensor, shape (B,), optional
+        A scene is put together with one of the same number alone; by default with any.
     """
     batch, _, n_mels = log_mel.shape
     device = log_mel.device
+    if frames is None:
+        frames = torch.full((batch,), targets.shape[1], device=device)
+    members = [torch.arange(batch)]
+    if groups is not None:
+        members = [(groups == number).nonzero()[:, 0].cpu() for number in groups.unique()]
+
+    def partners() -> Tensor:
+        drawn = torch.arange(batch)
+        for rows in members:
+            drawn[rows] = rows[torch.randperm(len(rows), generator=generator)]
+        return drawn.to(device)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return (low + (high - low) * torch.rand(shape, generator=generator)).to(device)
@@ -101,19 +126,21 @@ def augment(
     # What the floor hides is nothing, or gains below 0 dB would leave a pedestal that no recording has.
     power = torch.where(power <= 1.01 * floor, torch.zeros_like(power), power)
 
-    other = torch.randperm(batch, generator=generator).to(device)
+    other = partners()
     overlay = decibels(*config.overlay_db) * happens(config.overlay_probability)
     power = power + overlay[:, None, None] * power[other]
     targets = torch.maximum(targets, targets[other] * (overlay > 0)[:, None, None])
+    frames = torch.where(overlay > 0, torch.maximum(frames, frames[other]), frames)
     silent = happens(config.digital_silence_probability)
     targets = targets * (~silent)[:, None, None]
     power = power * (~silent)[:, None, None]
     occurrences = sod_labels(targets)
 
     if config.mixup_probability > 0:
-        other = torch.randperm(batch, generator=generator).to(device)
+        other = partners()
         share = _beta(config.mixup_alpha, batch, generator).to(device)
         share = torch.where(happens(config.mixup_probability), share, torch.ones_like(share))
+        frames = torch.where(share < 1, torch.maximum(frames, frames[other]), frames)
         occurrences = mixed_sod_labels(targets, targets[other], share)
         share = share[:, None, None]
         power = share * power + (1.0 - share) * power[other]
@@ -151,7 +178,7 @@ def augment(
         start = uniform(0, n_mels, batch)
         masked = (bands >= start[:, None]) & (bands < (start + width)[:, None])
         out = torch.where(masked[:, None, :], out.mean(dim=2, keepdim=True), out)
-    return Augmented(out, targets, occurrences)
+    return Augmented(out, targets, occurrences, frames)
 
 
 def _beta(alpha: float, count: int, generator: torch.Generator) -> Tensor:

@@ -18,6 +18,7 @@ from training.eow.confidence import confidence
 from training.features import Split, prepare
 from training.nets.registry import has_confidence
 from training.recipe import Recipe
+from training.scene_batch import valid_frames
 from training.train import load_trained
 
 Floats = npt.NDArray[np.float32]
@@ -115,15 +116,15 @@ def _validated(recipe: Recipe, run: Path, checkpoint: str) -> tuple[Floats, Floa
     module = load_trained(recipe, run, checkpoint)
     logits, confidences, targets = [], [], []
     with torch.inference_mode():
-        for log_mel, target in DataLoader(prepare(recipe, Split.VALIDATION), batch_size=16):
-            features, _ = module.net.encode(log_mel, *module.net.initial_state(len(log_mel)))
-            outputs = module.net.heads(features)
-            late, early = module.in_time(outputs.logits, target)
-            logits.append(late[:, ::_EVERY].flatten(0, 1).numpy())
-            targets.append(early[:, ::_EVERY].flatten(0, 1).numpy())
+        for item in DataLoader(prepare(recipe, Split.VALIDATION), batch_size=16):
+            outputs = module.heads(item)
+            late, early = module.in_time(outputs.logits, item.targets)
+            valid = valid_frames(item, late.shape[1])[:, ::_EVERY]
+            logits.append(late[:, ::_EVERY][valid].numpy())
+            targets.append(early[:, ::_EVERY][valid].numpy())
             if has_confidence(module.net):
                 c = confidence(outputs.sod_logits, recipe.confidence, torch.sigmoid(outputs.logits))
-                confidences.append(module.in_time(c, target)[0][:, ::_EVERY].flatten().numpy())
+                confidences.append(module.in_time(c, item.targets)[0][:, ::_EVERY][valid].numpy())
     joined = np.concatenate(confidences) if confidences else None
     return np.concatenate(logits), joined, np.concatenate(targets)
 

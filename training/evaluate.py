@@ -15,11 +15,10 @@ import soundfile
 from streamsed.config import LATENCY_PROFILES
 from streamsed.detector import Detector, load
 from streamsed.metrics import Report, class_calibration, event_metrics, novelty, segment_metrics
+from training.labelled import Events, LabelledScene
 from training.recipe import Recipe
 from training.source import scene_source
 from training.targets import frame_targets
-
-Events = list[tuple[float, float, str]]
 
 # Seconds; the shorter ones are a window of paper 000 and half of it.
 SEGMENT_LENGTHS = (1.0, 0.128, 0.064)
@@ -38,11 +37,11 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
     rate = recipe.front_end.sample_rate
     scenes = [source.make(index) for index in range(len(source))]
     write_scenes(run / "test_scenes", scenes, rate)
-    reference = {str(i): list(events) for i, (_, events) in enumerate(scenes)}
-    durations = {str(i): len(samples) / rate for i, (samples, _) in enumerate(scenes)}
+    reference = {str(i): list(scene.events) for i, scene in enumerate(scenes)}
+    durations = {str(i): len(scene.samples) / rate for i, scene in enumerate(scenes)}
 
     start = time.perf_counter()
-    estimated = {str(i): _events(detector, samples, rate) for i, (samples, _) in enumerate(scenes)}
+    estimated = {str(i): _events(detector, scene.samples, rate) for i, scene in enumerate(scenes)}
     rtf = (time.perf_counter() - start) / sum(durations.values())
     segments = segment_metrics(reference, estimated, labels=recipe.labels, durations=durations)
     matched = event_metrics(reference, estimated, labels=recipe.labels)
@@ -62,8 +61,8 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
     gains = {"0": _number(segments.micro.f1)}
     for gain_db in (-10, -20, -30):
         quieter = {
-            str(i): _events(detector, samples * np.float32(10 ** (gain_db / 20)), rate)
-            for i, (samples, _) in enumerate(scenes)
+            str(i): _events(detector, scene.samples * np.float32(10 ** (gain_db / 20)), rate)
+            for i, scene in enumerate(scenes)
         }
         report = segment_metrics(reference, quieter, labels=recipe.labels, durations=durations)
         gains[str(gain_db)] = _number(report.micro.f1)
@@ -74,7 +73,7 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
         coarse, fine = segments, matched
         if profile != OFFLINE:
             found = {
-                str(i): _events(detector, samples, rate, profile) for i, (samples, _) in enumerate(scenes)
+                str(i): _events(detector, scene.samples, rate, profile) for i, scene in enumerate(scenes)
             }
             coarse = segment_metrics(reference, found, labels=recipe.labels, durations=durations)
             fine = event_metrics(reference, found, labels=recipe.labels)
@@ -103,9 +102,7 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
     return metrics
 
 
-def calibration_of(
-    detector: Detector, scenes: Sequence[tuple[npt.NDArray[np.float32], Events]]
-) -> dict[str, float | None]:
+def calibration_of(detector: Detector, scenes: Sequence[LabelledScene]) -> dict[str, float | None]:
     """Judge the fused posteriors as probabilities, frame by frame.
 
     Returns
@@ -117,11 +114,11 @@ def calibration_of(
     """
     clock = detector.bundle.clock
     posteriors, targets, uncertainties = [], [], []
-    for samples, events in scenes:
-        found = detector.frames(samples, detector.sample_rate)
+    for scene in scenes:
+        found = detector.frames(scene.samples, detector.sample_rate)
         posteriors.append(found.posteriors)
         uncertainties.append(found.uncertainty)
-        targets.append(frame_targets(events, detector.labels, len(found), clock) > 0.5)
+        targets.append(frame_targets(scene.events, detector.labels, len(found), clock) > 0.5)
     said, truth = np.concatenate(posteriors), np.concatenate(targets)
     both = class_calibration(said, truth, detector.labels)
     wrong = ((said >= 0.5) != truth).any(axis=1)
@@ -164,15 +161,15 @@ def table(segments: Report, matched: Report, labels: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-def write_scenes(folder: Path, scenes: list[tuple[npt.NDArray[np.float32], Events]], rate: int) -> None:
+def write_scenes(folder: Path, scenes: Sequence[LabelledScene], rate: int) -> None:
     """Write scenes as FLAC with one DCASE TSV."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = ["filename\tonset\toffset\tevent_label"]
-    for i, (samples, events) in enumerate(scenes):
+    for i, scene in enumerate(scenes):
         name = f"scene{i:04d}.flac"
-        soundfile.write(folder / name, samples, rate, subtype="PCM_16")
-        rows += [f"{name}\t{onset:.3f}\t{offset:.3f}\t{label}" for onset, offset, label in events]
-        if not events:
+        soundfile.write(folder / name, scene.samples, rate, subtype="PCM_16")
+        rows += [f"{name}\t{onset:.3f}\t{offset:.3f}\t{label}" for onset, offset, label in scene.events]
+        if not scene.events:
             rows.append(f"{name}\t\t\t")
     (folder / "scenes.tsv").write_text("\n".join(rows) + "\n")
 

@@ -1,4 +1,4 @@
-"""Log-mels of scenes: computed once, by the project's own front-end.
+"""Log-mels of scenes and what is known of them: computed once, by the project's own front-end.
 
 The cache is keyed by everything that they depend on.
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from torch.utils.data import Dataset
 
 from streamsed.config import FrameClock
 from streamsed.frontend import LogMel
+from training.labelled import SUPERVISIONS
 from training.nets.registry import time_stride
 from training.recipe import Recipe
 from training.source import Source, longest_scene, scene_source
@@ -39,33 +41,100 @@ class Split(enum.Enum):
     TEST = "test"
 
 
-class SceneFeatures(Dataset[tuple[Tensor, Tensor]]):
-    """Log-mels and frame targets of N scenes, read from disk as they are needed.
+class Side(NamedTuple):
+    """Features of another network, or of pictures, beside those of a scene.
+
+    Attributes
+    ----------
+    features : Tensor, shape (T', D), float32
+        What is known at each posterior frame.
+    present : Tensor, shape (T',), float32
+        1 where there are any, 0 where not.
+    """
+
+    features: Tensor
+    present: Tensor
+
+
+class SceneItem(NamedTuple):
+    """A scene, or with a leading axis B a batch of them.
+
+    Attributes
+    ----------
+    log_mel : Tensor, shape (T, n_mels), float32
+        Digital silence follows on a scene that is shorter than the others.
+    targets : Tensor, shape (T', K), float32
+        0 or 1; zeros unless the labels are strong.
+    tags : Tensor, shape (K,), float32
+        Labels somewhere in the scene, 0 or 1; zeros if it is unlabelled.
+    supervision : Tensor, shape (), int8
+        Place in :data:`training.labelled.SUPERVISIONS`.
+    frames : Tensor, shape (), int64
+        Posterior frames that the scene fills, at least 1; those after it count for nothing.
+    sides : tuple of Side
+    """
+
+    log_mel: Tensor
+    targets: Tensor
+    tags: Tensor
+    supervision: Tensor
+    frames: Tensor
+    sides: tuple[Side, ...] = ()
+
+
+class Labels(NamedTuple):
+    """What is known of N scenes, as :class:`SceneItem` has it.
+
+    Attributes
+    ----------
+    targets : ndarray, shape (N, T', K), bool
+    tags : ndarray, shape (N, K), bool
+    supervision : ndarray, shape (N,), int8
+    frames : ndarray, shape (N,), int64
+    """
+
+    targets: npt.NDArray[np.bool_]
+    tags: npt.NDArray[np.bool_]
+    supervision: npt.NDArray[np.int8]
+    frames: npt.NDArray[np.int64]
+
+
+class SceneFeatures(Dataset[SceneItem]):
+    """Log-mels and labels of N scenes, read from disk as they are needed.
 
     Parameters
     ----------
     log_mels : ndarray, shape (N, T, n_mels), float16
-    targets : ndarray, shape (N, T', K), bool
+    labels : Labels
     """
 
-    def __init__(self, log_mels: npt.NDArray[np.float16], targets: npt.NDArray[np.bool_]) -> None:
+    def __init__(self, log_mels: npt.NDArray[np.float16], labels: Labels) -> None:
         self._log_mels = log_mels
-        self._targets = targets
+        self.labels = labels
 
     def __len__(self) -> int:
         return len(self._log_mels)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        log_mel = torch.from_numpy(self._log_mels[index].astype(np.float32))
-        return log_mel, torch.from_numpy(self._targets[index].astype(np.float32))
+    def __getitem__(self, index: int) -> SceneItem:
+        labels = self.labels
+        return SceneItem(
+            torch.from_numpy(self._log_mels[index].astype(np.float32)),
+            torch.from_numpy(labels.targets[index].astype(np.float32)),
+            torch.from_numpy(labels.tags[index].astype(np.float32)),
+            torch.tensor(labels.supervision[index]),
+            torch.tensor(labels.frames[index]),
+        )
 
     def statistics(self, scenes: int = 400) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of every band over the first scenes, shapes (n_mels,).
 
-        Bands in which there is nothing, as above half the rate that recordings were made at, have a deviation of
-        ``LEAST_DEVIATION``: they are divided by it.
+        What follows on a scene that is shorter than the others does not count. Bands in which there is nothing, as
+        above half the rate that recordings were made at, have a deviation of ``LEAST_DEVIATION``: they are divided by
+        it.
         """
-        some = self._log_mels[:scenes].astype(np.float32).reshape(-1, self._log_mels.shape[2])
+        n_frames = self._log_mels.shape[1]
+        filled = self.labels.frames[:scenes, None] * (n_frames // self.labels.targets.shape[1])
+        some = self._log_mels[:scenes][np.arange(n_frames) < filled].astype(np.float32)
         deviation = np.maximum(some.std(0), LEAST_DEVIATION)
         return torch.from_numpy(some.mean(0)), torch.from_numpy(deviation)
 
@@ -90,11 +159,13 @@ def prepare(recipe: Recipe, split: Split) -> SceneFeatures:
     """
     source = scene_source(recipe, split.value)
     folder = Path(recipe.data.cache) / f"{recipe.name}-{split.value}-{_key(recipe, source)}-{len(source)}"
-    mel_path, target_path = folder / "log_mels.npy", folder / "targets.npy"
-    if not target_path.exists():
+    mel_path, label_path = folder / "log_mels.npy", folder / "labels.npz"
+    if not label_path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _compute(recipe, source, mel_path, target_path)
-    return SceneFeatures(np.load(mel_path, mmap_mode="r"), np.load(target_path, mmap_mode="r"))
+        _compute(recipe, source, mel_path, label_path)
+    with np.load(label_path) as arrays:
+        labels = Labels(**arrays)
+    return SceneFeatures(np.load(mel_path, mmap_mode="r"), labels)
 
 
 def _key(recipe: Recipe, source: Source) -> str:
@@ -103,28 +174,31 @@ def _key(recipe: Recipe, source: Source) -> str:
         "labels": recipe.labels,
         "time_stride": time_stride(recipe.net_config),
         "scenes": source.fingerprint(),
+        "labels_of": Labels._fields,
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def _compute(recipe: Recipe, source: Source, mel_path: Path, target_path: Path) -> None:
+def _compute(recipe: Recipe, source: Source, mel_path: Path, label_path: Path) -> None:
     count, n_frames = len(source), scene_frames(recipe)
     log_mels = np.lib.format.open_memmap(
         mel_path, "w+", dtype=np.float16, shape=(count, n_frames, recipe.front_end.n_mels)
     )
-    stride = time_stride(recipe.net_config)
-    targets = np.zeros((count, n_frames // stride, len(recipe.labels)), np.bool_)
-    for index, (log_mel, target) in enumerate(_results(recipe, source, n_frames)):
+    found = []
+    for index, (log_mel, labels) in enumerate(_results(recipe, source, n_frames)):
         log_mels[index] = log_mel
-        targets[index] = target
+        found.append(labels)
     log_mels.flush()
+    arrays = Labels(*(np.stack(column) for column in zip(*found, strict=True)))
     # Written last: its presence says that the other file is complete.
-    np.save(target_path, targets)
+    unfinished = label_path.with_suffix(".part.npz")
+    np.savez_compressed(unfinished, **arrays._asdict())
+    unfinished.replace(label_path)
 
 
 def _results(
     recipe: Recipe, source: Source, n_frames: int
-) -> Iterator[tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]]:
+) -> Iterator[tuple[npt.NDArray[np.float16], Labels]]:
     if recipe.data.workers == 1:
         worker = _Worker(recipe, source, n_frames)
         yield from map(worker, range(len(source)))
@@ -145,12 +219,18 @@ class _Worker:
         self._n_samples = longest_scene(recipe)
         self._n_posteriors = n_frames // time_stride(recipe.net_config)
 
-    def __call__(self, index: int) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]:
-        samples, events = self._source.make(index)
-        samples = np.pad(samples, (0, max(0, self._n_samples - len(samples))))
+    def __call__(self, index: int) -> tuple[npt.NDArray[np.float16], Labels]:
+        scene, labels = self._source.make(index), self._recipe.labels
+        filled = self._log_mel.frame_count(len(scene.samples)) // self._clock.time_stride
+        samples = np.pad(scene.samples, (0, max(0, self._n_samples - len(scene.samples))))
         log_mel = self._log_mel(samples)[: self._n_frames]
-        target = frame_targets(events, self._recipe.labels, self._n_posteriors, self._clock)
-        return log_mel.astype(np.float16), target > 0.5
+        known = Labels(
+            frame_targets(scene.events, labels, self._n_posteriors, self._clock) > 0.5,
+            np.array([label in scene.tags for label in labels]),
+            np.array(SUPERVISIONS.index(scene.supervision), np.int8),
+            np.array(min(max(filled, 1), self._n_posteriors), np.int64),
+        )
+        return log_mel.astype(np.float16), known
 
 
 _worker: _Worker | None = None
@@ -161,6 +241,6 @@ def _start(recipe: Recipe, source: Source, n_frames: int) -> None:
     _worker = _Worker(recipe, source, n_frames)
 
 
-def _run(index: int) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.bool_]]:
+def _run(index: int) -> tuple[npt.NDArray[np.float16], Labels]:
     assert _worker is not None
     return _worker(index)

@@ -14,10 +14,13 @@ from training.augment import AugmentConfig
 from training.ensemble import EnsembleSettings
 from training.eow.confidence import ConfidenceConfig
 from training.eow.config import EowConfig
+from training.fusion.settings import FusionSettings
+from training.labelled import SupervisionShares
 from training.losses import LossConfig
 from training.nets.registry import NetConfig, is_causal, net_config, time_stride
 from training.recordings import RecordingSettings, recording_labels
 from training.schedule import Schedule
+from training.weak.config import WeakConfig
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -30,7 +33,7 @@ class NetSettings:
 
     Parameters
     ----------
-    kind : {"streaming_crnn", "baseline_crnn", "duration_crnn"}
+    kind : {"streaming_crnn", "baseline_crnn", "duration_crnn", "fusion_crnn"}
         See :mod:`training.nets.registry`.
     shape : mapping
         Fields of its configuration; bands and classes follow from the recipe.
@@ -111,6 +114,10 @@ class DataSettings:
     skip_bad : bool
         Leave unreadable clips or recordings out, which are counted and named in a warning, instead of failing. All are
         decoded to their end first.
+    supervision : SupervisionShares
+        How much of what the mixer knows is told of the training scenes; other than everything, with ``[weak]`` alone.
+    peak_normalise : bool
+        Scale each scene so that its largest sample is 1: for whole recordings alone, as a stream does not know it.
     """
 
     root: str = "data"
@@ -130,6 +137,8 @@ class DataSettings:
     seed: int = 1
     workers: int = 2
     skip_bad: bool = False
+    supervision: SupervisionShares = field(default_factory=SupervisionShares)
+    peak_normalise: bool = False
 
     def __post_init__(self) -> None:
         """Turn the lists of TOML into tuples, and check the counts and that there is one source."""
@@ -139,6 +148,8 @@ class DataSettings:
         require(self.workers >= 1, "workers", "at least 1", self.workers)
         both = self.recordings is not None and bool(self.clips)
         require(not both, "clips", "none beside data.recordings", len(self.clips))
+        told = self.recordings is None or self.supervision.all_strong
+        require(told, "supervision", "none beside data.recordings, whose labels say it", self.supervision)
 
     @property
     def validates(self) -> bool:
@@ -152,10 +163,12 @@ class TrainSettings:
 
     Parameters
     ----------
-    epochs, batch_size : int
+    epochs : int
+    batch_size : int
+        With ``[weak]``, which composes its own, of the validation alone.
     learning_rate, weight_decay : float
         Of AdamW.
-    schedule : {"cosine", "exponential_warm_up", "cyclic_cosine"}
+    schedule : {"cosine", "exponential_warm_up", "cyclic_cosine", "mean_teacher"}
         See :class:`training.schedule.Schedule`.
     warm_up_steps : int
     warm_up_epochs : float
@@ -296,6 +309,8 @@ class Recipe:
     data: DataSettings = field(default_factory=DataSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     loss: LossConfig = field(default_factory=LossConfig)
+    weak: WeakConfig | None = None
+    fusion: FusionSettings = field(default_factory=FusionSettings)
     eow: EowConfig = field(default_factory=EowConfig)
     confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
     ensemble: EnsembleSettings = field(default_factory=EnsembleSettings)
@@ -308,12 +323,31 @@ class Recipe:
     @property
     def net_config(self) -> NetConfig:
         """Configuration of the network, checked against its look-ahead."""
-        config = net_config(self.net.kind, self.net.shape, self.front_end.n_mels, len(self.labels))
+        config = net_config(
+            self.net.kind,
+            self.net.shape,
+            self.front_end.n_mels,
+            len(self.labels),
+            spectral=self.fusion.spectral,
+            sides=self.fusion.net_sides,
+        )
         stride, frames = time_stride(config), self.net.look_ahead_frames
         require(frames % stride == 0, "look_ahead_frames", f"a multiple of {stride}", frames)
         possible = frames == 0 or is_causal(config)
         require(possible, "look_ahead_frames", "0 for a network that takes whole windows", frames)
+        streams = not (is_causal(config) and self.offline_only)
+        require(streams, "causal", f"false with {', '.join(self.offline_only)}, which needs the future", True)
         return config
+
+    @property
+    def offline_only(self) -> tuple[str, ...]:
+        """Settings that need a whole recording, so that no stream can do the same; none: the recipe can be exported."""
+        needed = {
+            "data.peak_normalise = true": self.data.peak_normalise,
+            "front_end.center = true": self.front_end.center,
+            'fusion.alignment = "index"': bool(self.fusion.sides) and self.fusion.alignment == "index",
+        }
+        return tuple(name for name, is_so in needed.items() if is_so)
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
@@ -333,6 +367,8 @@ _SECTIONS: dict[str, type[Any]] = {
     "data": DataSettings,
     "train": TrainSettings,
     "loss": LossConfig,
+    "weak": WeakConfig,
+    "fusion": FusionSettings,
     "eow": EowConfig,
     "confidence": ConfidenceConfig,
     "ensemble": EnsembleSettings,

@@ -25,6 +25,7 @@ from training.data.adapters import (
     split_by_scene,
     split_by_subset,
 )
+from training.labelled import LabelledScene
 from training.skipping import warn_of_skipped
 
 _SPLITS = ("train", "validation", "test")
@@ -157,8 +158,8 @@ class RecordingSource:
         """Return where excerpt ``index`` lies, its recording, and the events that are not targets."""
         return self._excerpts[index][0]
 
-    def make(self, index: int) -> tuple[npt.NDArray[np.float32], list[tuple[float, float, str]]]:
-        """Return samples (n,) and target events (onset, offset, label) in seconds of excerpt ``index``.
+    def make(self, index: int) -> LabelledScene:
+        """Return excerpt ``index`` with what is known of it; its events are those of targets.
 
         Raises
         ------
@@ -171,14 +172,18 @@ class RecordingSource:
             pieces = read_excerpts(recording, self._sample_rate, self._seconds, equal=self._equal)
             self._decoded = (recording.path, [samples for _, samples in pieces])
         events = [(event.onset, event.offset, event.label) for event in excerpt.annotations]
-        return self._decoded[1][number], events
+        tags = frozenset(recording.weak_labels)
+        return LabelledScene(self._decoded[1][number], events, recording.supervision, tags)
 
     def fingerprint(self) -> dict[str, Any]:
         """Everything that the excerpts depend on, for cache keys; files by their size and time."""
         files = []
         for recording in self._recordings:
             status = recording.path.stat()
-            files.append((str(recording.path), status.st_size, status.st_mtime_ns, recording.annotations))
+            known: tuple[Any, ...] = (recording.annotations,)
+            if recording.supervision != "strong":
+                known = (recording.supervision, recording.weak_labels)
+            files.append((str(recording.path), status.st_size, status.st_mtime_ns, *known))
         return {
             "files": files,
             "sample_rate": self._sample_rate,
@@ -200,7 +205,13 @@ def recording_labels(settings: RecordingSettings) -> tuple[str, ...]:
 
 
 def recording_source(
-    settings: RecordingSettings, root: Path, sample_rate: int, split: str, *, skip_bad: bool = False
+    settings: RecordingSettings,
+    root: Path,
+    sample_rate: int,
+    split: str,
+    *,
+    skip_bad: bool = False,
+    strong_only: bool = True,
 ) -> RecordingSource:
     """Read the data set and return the excerpts of split "train", "validation" or "test".
 
@@ -214,12 +225,14 @@ def recording_source(
     split : {"train", "validation", "test"}
     skip_bad : bool
         Leave unreadable files out instead of failing. Every file is then decoded to its end first.
+    strong_only : bool
+        Whether training has no use for recordings without strong labels; validation and test never have.
 
     Raises
     ------
     ConfigError
         If the settings do not fit the data set, or nothing is left for the split: no recording, in training no
-        event of a target; or its recordings have no strong labels.
+        label of a target; or its recordings have no strong labels where these are needed.
     FormatError
         If the data set is missing or wrong, see :func:`training.data.adapters.read_dataset`.
 
@@ -235,9 +248,10 @@ def recording_source(
     expected = f"at least one of {total} recordings for {split}"
     require(bool(recordings), f"data.recordings.split = {settings.split!r}", expected, 0)
     weak = [str(item.path) for item in recordings if item.supervision != "strong"]
-    expected = f"parts with strong labels for {split}"
-    require(not weak, "data.recordings.subsets", expected, f"{len(weak)} files without, such as {weak[:1]}")
-    sounding = split != "train" or any(item.annotations for item in recordings)
+    usable = not weak or (split == "train" and not strong_only)
+    expected = f"parts with strong labels for {split}" + (" without [weak]" if split == "train" else "")
+    require(usable, "data.recordings.subsets", expected, f"{len(weak)} files without, such as {weak[:1]}")
+    sounding = split != "train" or any(item.annotations or item.weak_labels for item in recordings)
     expected = f"events of {list(dataset.labels)} in the {len(recordings)} recordings of training"
     require(sounding, "data.recordings.labels", expected, 0)
     return RecordingSource(

@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from streamsed.config import from_mapping, require
 from training.data.soundscapes import (
     Catalogue,
@@ -28,6 +25,7 @@ from training.data.soundscapes import (
     parse_speaker_folds,
     select_clips,
 )
+from training.labelled import LabelledScene
 from training.recipe import ClipSource, Recipe
 from training.skipping import readable_clips
 
@@ -41,8 +39,6 @@ _SPLITS: Mapping[str, tuple[tuple[float, float], int]] = {
 
 _CONDITION_SEEDS = 10_000_000
 
-Events = list[tuple[float, float, str]]
-
 
 class Scenes(Protocol):
     """A numbered series of scenes that can be sent to another process."""
@@ -53,8 +49,8 @@ class Scenes(Protocol):
     def scene(self, index: int) -> Scene:
         """Return scene ``index``; the same wherever and in whatever order it is made."""
 
-    def make(self, index: int) -> tuple[npt.NDArray[np.float32], Events]:
-        """Return samples (n,) and events (onset, offset, label) in seconds of scene ``index``."""
+    def make(self, index: int) -> LabelledScene:
+        """Return samples and events of scene ``index``."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +134,11 @@ class SceneMaker:
             )
         return make_scene(self._catalogue, self._config, self._seed, index)
 
-    def make(self, index: int) -> tuple[npt.NDArray[np.float32], Events]:
-        """Return samples (n,) and events (onset, offset, label) in seconds of scene ``index``."""
+    def make(self, index: int) -> LabelledScene:
+        """Return samples and events of scene ``index``."""
         scene = self.scene(index)
-        return scene.samples, [(event.onset, event.offset, event.label) for event in scene.events]
+        events = [(event.onset, event.offset, event.label) for event in scene.events]
+        return LabelledScene(scene.samples, events)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_catalogue": None}
@@ -162,8 +159,8 @@ class TakingTurns:
         number, which = divmod(index, len(self._makers))
         return self._makers[which].scene(number)
 
-    def make(self, index: int) -> tuple[npt.NDArray[np.float32], Events]:
-        """Return samples (n,) and events (onset, offset, label) in seconds of scene ``index``."""
+    def make(self, index: int) -> LabelledScene:
+        """Return samples and events of scene ``index``."""
         number, which = divmod(index, len(self._makers))
         return self._makers[which].make(number)
 

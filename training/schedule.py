@@ -17,6 +17,11 @@ class Schedule(enum.Enum):
     EXPONENTIAL_WARM_UP = "exponential_warm_up"
     # A half cosine from the full rate to 0, again in every cycle (Huang et al. 2017, eq. 2; paper 004, eq. 1).
     CYCLIC_COSINE = "cyclic_cosine"
+    # The exponential warm-up, then a decay by MEAN_TEACHER_DECAY at every step (paper 002, section 4.3.1).
+    MEAN_TEACHER = "mean_teacher"
+
+
+MEAN_TEACHER_DECAY = 0.99995
 
 
 def factor(schedule: Schedule, step: int, total_steps: int, warm_up_steps: int, cycles: int = 1) -> float:
@@ -53,5 +58,8 @@ def factor(schedule: Schedule, step: int, total_steps: int, warm_up_steps: int, 
     if schedule is Schedule.EXPONENTIAL_WARM_UP:
         done = min(1.0, step / warm_up_steps) if warm_up_steps > 0 else 1.0
         return math.exp(-5.0 * (1.0 - done) ** 2)
+    if schedule is Schedule.MEAN_TEACHER:
+        after = MEAN_TEACHER_DECAY ** max(0, step - warm_up_steps)
+        return factor(Schedule.EXPONENTIAL_WARM_UP, step, total_steps, warm_up_steps) * after
     period = math.ceil(total_steps / cycles)
     return 0.5 * (math.cos(math.pi * (step % period) / period) + 1.0)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from streamsed.config import require
+from training.labelled import LabelledScene, SupervisionShares
 from training.recipe import Recipe
 from training.recordings import recording_source
 from training.scenes import scene_maker, scene_samples
@@ -15,16 +14,14 @@ from training.scenes import scene_maker, scene_samples
 if TYPE_CHECKING:
     from training.scenes import Scenes
 
-Events = list[tuple[float, float, str]]
-
 
 class Source(Protocol):
     """The scenes of a split, which can be sent to another process."""
 
     def __len__(self) -> int: ...
 
-    def make(self, index: int) -> tuple[npt.NDArray[np.float32], Events]:
-        """Return samples (n,) and target events (onset, offset, label) in seconds of scene ``index``."""
+    def make(self, index: int) -> LabelledScene:
+        """Return scene ``index`` with what is known of it; its events are those of targets."""
 
     def fingerprint(self) -> Any:
         """Everything that the scenes depend on, for cache keys."""
@@ -34,23 +31,27 @@ class Source(Protocol):
 
 
 class MixedScenes:
-    """As many scenes of the mixer as the recipe asks for."""
+    """As many scenes of the mixer as the recipe asks for, of which it may be told less than the mixer knows."""
 
-    def __init__(self, scenes: Scenes, count: int, description: str) -> None:
+    def __init__(
+        self, scenes: Scenes, count: int, description: str, shares: SupervisionShares | None = None
+    ) -> None:
         self._scenes = scenes
         self._count = count
         self._description = description
+        self._shares = shares or SupervisionShares()
 
     def __len__(self) -> int:
         return self._count
 
-    def make(self, index: int) -> tuple[npt.NDArray[np.float32], Events]:
-        """Return samples (n,) and events (onset, offset, label) in seconds of scene ``index``."""
-        return self._scenes.make(index)
+    def make(self, index: int) -> LabelledScene:
+        """Return scene ``index`` with what is known of it."""
+        return self._scenes.make(index).known_as(self._shares.of(index))
 
     def fingerprint(self) -> Any:
         """Everything that the scenes depend on, but not their number."""
-        return self._scenes.fingerprint()
+        scenes = self._scenes.fingerprint()
+        return scenes if self._shares.all_strong else {"scenes": scenes, "supervision": self._shares}
 
     def describe(self) -> str:
         """Return what they are."""
@@ -63,7 +64,7 @@ def scene_source(recipe: Recipe, split: str) -> Source:
     Raises
     ------
     ConfigError
-        If there is no such split, or nothing for it.
+        If there is no such split, or nothing for it, or scenes are not strongly labelled without ``[weak]``.
     FormatError
         If the data are missing or wrong.
     """
@@ -75,12 +76,17 @@ def scene_source(recipe: Recipe, split: str) -> Source:
             recipe.front_end.sample_rate,
             split,
             skip_bad=recipe.data.skip_bad,
+            strong_only=recipe.weak is None,
         )
+    shares = recipe.data.supervision
+    expected = "strong = 1 without [weak], which trains on scenes that less is known of"
+    require(shares.all_strong or recipe.weak is not None, "data.supervision", expected, shares)
     scenes = scene_maker(recipe, split)
     seconds = scene_samples(recipe) / recipe.front_end.sample_rate
     folds = list(getattr(recipe.data, f"{split}_folds"))
     description = f"scenes of {seconds:g} s mixed from clips of folds {folds}"
-    return MixedScenes(scenes, getattr(recipe.data, f"{split}_scenes"), description)
+    count = getattr(recipe.data, f"{split}_scenes")
+    return MixedScenes(scenes, count, description, shares if split == "train" else None)
 
 
 def longest_scene(recipe: Recipe) -> int:

@@ -15,6 +15,7 @@ from training.features import Split, prepare
 from training.fitting import EpochSampler, Fitting
 from training.module import SoundEventModule
 from training.recipe import Recipe
+from training.weak.sampler import BalancedSampler
 
 
 def train(recipe: Recipe, run: Path, resume: bool = True) -> Path:
@@ -40,11 +41,12 @@ def train(recipe: Recipe, run: Path, resume: bool = True) -> Path:
     module = SoundEventModule(recipe, *training.statistics())
     if not fitting.goes_on(module) and settings.warm_start:
         start_from(module, Path(settings.warm_start))
+    batch_size, sampler = settings.batch_size, EpochSampler(len(training), settings.seed)
+    if recipe.weak is not None:
+        batch_size = recipe.weak.batch_size
+        sampler = BalancedSampler(recipe.weak, training.labels.supervision, settings.seed)
     loader = DataLoader(
-        training,
-        batch_size=settings.batch_size,
-        sampler=EpochSampler(len(training), settings.seed),
-        drop_last=len(training) >= settings.batch_size,
+        training, batch_size=batch_size, sampler=sampler, drop_last=len(sampler) >= batch_size
     )
     held_out = None if validation is None else DataLoader(validation, batch_size=settings.batch_size)
     recordings = recipe.data.recordings
@@ -68,8 +70,8 @@ def load_trained(recipe: Recipe, run: Path, checkpoint: str = LAST) -> SoundEven
     return restored(module, run / checkpoint, recipe)
 
 
-# What a training may have that its warm start had not: the SOD head, the way back through a window.
-_ADDED_PARTS = ("eow.", "net.sod_head.", "net.backward_gru.", "net.backward_head.")
+# What a training may have that its warm start had not: the SOD head, the way back through a window, a teacher.
+_ADDED_PARTS = ("eow.", "weak.", "net.sod_head.", "net.backward_gru.", "net.backward_head.")
 
 
 def start_from(module: SoundEventModule, checkpoint: Path) -> None:
@@ -82,8 +84,8 @@ def start_from(module: SoundEventModule, checkpoint: Path) -> None:
     """
     state = read_weights(checkpoint, module.recipe, WHAT_IS_HEARD)
     own = module.state_dict()
-    # Chains and what they know of the features belong to one training.
-    state = {name: value for name, value in state.items() if not name.startswith("eow.")}
+    # Chains and what they know of the features belong to one training, and so does a teacher.
+    state = {name: value for name, value in state.items() if not name.startswith(("eow.", "weak."))}
     absent = [name for name in own if name not in state and not name.startswith(_ADDED_PARTS)]
     foreign = [name for name, value in state.items() if name not in own or own[name].shape != value.shape]
     fits = not absent and not foreign

@@ -15,10 +15,9 @@ from streamsed.detector import Detector, load
 from streamsed.metrics import event_metrics, segment_metrics
 from streamsed.postprocess import PostChain
 from training.export import POST_FILE
+from training.labelled import Events
 from training.recipe import Recipe
 from training.source import scene_source
-
-Events = list[tuple[float, float, str]]
 
 # Thresholds in the order of preference when two settings do equally well.
 THRESHOLDS_ON = (0.5, 0.4, 0.6, 0.3, 0.7, 0.8)
@@ -112,10 +111,10 @@ def tune(recipe: Recipe, bundle: Path) -> PostConfig:
     posteriors: dict[str, npt.NDArray[np.float32]] = {}
     durations: dict[str, float] = {}
     for index in range(len(source)):
-        samples, events = source.make(index)
-        reference[str(index)] = list(events)
-        posteriors[str(index)] = detector.posteriors(samples, recipe.front_end.sample_rate)
-        durations[str(index)] = len(samples) / recipe.front_end.sample_rate
+        scene = source.make(index)
+        reference[str(index)] = list(scene.events)
+        posteriors[str(index)] = detector.posteriors(scene.samples, recipe.front_end.sample_rate)
+        durations[str(index)] = len(scene.samples) / recipe.front_end.sample_rate
 
     settings = candidates(recipe.tune.method)
     scores = f1_of(detector, settings, posteriors, reference, durations).mean(axis=2)

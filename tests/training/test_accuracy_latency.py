@@ -22,12 +22,12 @@ def scenes(tiny_recipe):
 def test_streaming_finds_what_detect_finds(trained_bundle, scenes):
     detector = load(trained_bundle.path)
     result = measure(detector, scenes, "high", with_psds=True)
-    reference = {str(i): events for i, (_, events) in enumerate(scenes)}
+    reference = {str(i): scene.events for i, scene in enumerate(scenes)}
     estimated = {
-        str(i): [(item.onset, item.offset, item.label) for item in detector.detect(samples, 16000)]
-        for i, (samples, _) in enumerate(scenes)
+        str(i): [(item.onset, item.offset, item.label) for item in detector.detect(scene.samples, 16000)]
+        for i, scene in enumerate(scenes)
     }
-    durations = {str(i): len(samples) / 16000 for i, (samples, _) in enumerate(scenes)}
+    durations = {str(i): len(scene.samples) / 16000 for i, scene in enumerate(scenes)}
     segments = segment_metrics(reference, estimated, labels=detector.labels, durations=durations)
     assert result["segment_f1"] == segments.micro.f1 > 0.5
     assert result["event_f1"] == event_metrics(reference, estimated, labels=detector.labels).micro.f1

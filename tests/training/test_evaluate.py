@@ -11,6 +11,7 @@ from streamsed.annotations import read_event_list
 from streamsed.detector import load
 from streamsed.metrics import event_metrics, segment_metrics
 from training.evaluate import evaluate, eventless, write_scenes
+from training.labelled import LabelledScene
 from training.scenes import scene_maker
 from training.targets import frame_targets
 
@@ -52,9 +53,9 @@ def test_frames_are_judged_as_probabilities(tiny_recipe, trained_bundle, evaluat
     detector, maker = load(trained_bundle.path), scene_maker(tiny_recipe, "test")
     errors = []
     for index in range(tiny_recipe.data.test_scenes):
-        samples, events = maker.make(index)
-        posteriors = detector.posteriors(samples, detector.sample_rate)
-        targets = frame_targets(events, detector.labels, len(posteriors), detector.bundle.clock)
+        scene = maker.make(index)
+        posteriors = detector.posteriors(scene.samples, detector.sample_rate)
+        targets = frame_targets(scene.events, detector.labels, len(posteriors), detector.bundle.clock)
         errors.append((posteriors - targets) ** 2)
     assert metrics["frames"]["brier"] == pytest.approx(np.concatenate(errors).mean(), abs=1e-4)
     assert 0 <= metrics["frames"]["ece"] <= metrics["frames"]["class_ece"] + 1e-4
@@ -89,8 +90,9 @@ def test_what_is_undefined_is_null(tiny_recipe, trained_bundle, tmp_path, monkey
 
 
 def test_scenes_on_disk_are_those_of_the_mixer(tiny_recipe, tmp_path):
-    samples, events = scene_maker(tiny_recipe, "test").make(0)
-    write_scenes(tmp_path, [(samples, events), (samples, [])], 16000)
+    scene = scene_maker(tiny_recipe, "test").make(0)
+    samples, events = scene.samples, scene.events
+    write_scenes(tmp_path, [scene, LabelledScene(samples, [])], 16000)
     read, rate = soundfile.read(tmp_path / "scene0000.flac", dtype="float32")
     assert rate == 16000
     np.testing.assert_allclose(read, np.clip(samples, -1, 1), atol=1 / 32768)

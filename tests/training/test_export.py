@@ -176,7 +176,7 @@ def test_every_network_trains_and_ships(tiny_recipe, tmp_path, kind, shape):
     assert bundle.time_stride == time_stride(recipe.net_config)
     assert ("confidence" in bundle.outputs) == (kind == "baseline_crnn")
     detector = load(bundle.path)
-    samples = scene_maker(recipe, "test").make(0)[0]
+    samples = scene_maker(recipe, "test").make(0).samples
     found = detector.posteriors(samples)
     if causal:
         log_mel = torch.from_numpy(LogMel(recipe.front_end)(samples))[: len(found) * bundle.time_stride]

@@ -91,11 +91,11 @@ def test_other_ways_of_dividing(root, overrides, test):
 def test_excerpts_of_training_are_equally_long_and_those_of_the_test_cover_everything_once(root):
     recipe = recipe_of(root)
     training, test = (scene_source(recipe, name) for name in ("train", "test"))
-    assert {len(training.make(index)[0]) for index in range(len(training))} == {24000}
+    assert {len(training.make(index).samples) for index in range(len(training))} == {24000}
     assert len(training) == 4 * 3
     last = training.excerpt(2)
     assert (last.start, last.duration) == (2.5, 1.5)
-    seconds = sum(len(test.make(index)[0]) for index in range(len(test))) / 16000
+    seconds = sum(len(test.make(index).samples) for index in range(len(test))) / 16000
     expected = sum(soundfile.info(root / path).duration for path in _test_files())
     assert seconds == pytest.approx(expected, abs=1e-3)
 
@@ -117,10 +117,10 @@ def test_excerpts_are_those_of_the_adapters_in_any_order_and_process(root):
             for piece, samples in read_excerpts(excerpt.recording, 16000, 1.5)
             if piece.start == excerpt.start
         ]
-        samples, events = source.make(index)
-        np.testing.assert_array_equal(samples, expected[0][1])
-        np.testing.assert_array_equal(there.make(index)[0], samples)
-        assert events == [tuple(event) for event in expected[0][0].annotations]
+        scene = source.make(index)
+        np.testing.assert_array_equal(scene.samples, expected[0][1])
+        np.testing.assert_array_equal(there.make(index).samples, scene.samples)
+        assert scene.events == [tuple(event) for event in expected[0][0].annotations]
 
 
 def test_features_are_those_of_the_front_end_and_interference_is_no_target(root):
@@ -129,27 +129,27 @@ def test_features_are_those_of_the_front_end_and_interference_is_no_target(root)
     recipe = recipe_of(root)
     features, source = prepare(recipe, Split.TEST), scene_source(recipe, "test")
     assert len(features) == len(source)
-    whole = next(i for i in range(len(source)) if source.excerpt(i).duration == 1.5 and source.make(i)[1])
-    samples, events = source.make(whole)
-    log_mel, targets = features[whole]
-    np.testing.assert_allclose(log_mel, LogMel(recipe.front_end)(samples)[: len(log_mel)], rtol=1e-3)
-    expected = frame_targets(events, recipe.labels, len(targets), clock_of(recipe))
+    whole = next(i for i in range(len(source)) if source.excerpt(i).duration == 1.5 and source.make(i).events)
+    scene = source.make(whole)
+    log_mel, targets, *_ = features[whole]
+    np.testing.assert_allclose(log_mel, LogMel(recipe.front_end)(scene.samples)[: len(log_mel)], rtol=1e-3)
+    expected = frame_targets(scene.events, recipe.labels, len(targets), clock_of(recipe))
     np.testing.assert_array_equal(targets, expected)
     typing = next(
         i
         for i in range(len(source))
         if "keyboard typing" in {event.label for event in source.excerpt(i).interference}
     )
-    assert not features[typing][1].any()
+    assert not features[typing].targets.any()
 
 
 def test_silence_follows_on_what_is_shorter(root):
     recipe = recipe_of(root)
     source = scene_source(recipe, "test")
     short = next(i for i in range(len(source)) if source.excerpt(i).duration < 1.4)
-    log_mel, _ = prepare(recipe, Split.TEST)[short]
+    log_mel = prepare(recipe, Split.TEST)[short].log_mel
     assert log_mel.shape == (scene_frames(recipe), 128)
-    frames = len(source.make(short)[0]) // 256
+    frames = len(source.make(short).samples) // 256
     assert (log_mel[: frames - 8].mean() > -15) and (log_mel[frames + 1 :] < -22).all()
 
 

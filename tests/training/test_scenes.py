@@ -55,9 +55,10 @@ def test_interference_is_heard_where_it_is_said_to_be(recipe):
     heard = 0
     for index in range(24):
         scene = maker.scene(index)
-        samples, events = maker.make(index)
+        made = maker.make(index)
+        samples = made.samples
         np.testing.assert_array_equal(samples, scene.samples)
-        assert events == [tuple(event) for event in scene.events]
+        assert made.events == [tuple(event) for event in scene.events]
         for onset, offset, _ in scene.interference:
             inside = samples[round(onset * 16000) : round(offset * 16000)]
             spectrum = np.abs(np.fft.rfft(inside * np.hanning(len(inside)))) ** 2

@@ -39,7 +39,7 @@ def test_with_leave_they_are_left_out_counted_and_named(damaged, tiny_recipe):
     assert "1-low-0.wav" in str(warned[0].message) and "2-high-1.wav" in str(warned[0].message)
     left_out = clips(scene_maker(tiny_recipe, "train")) - clips(maker)
     assert left_out == {"1-low-0.wav", "2-high-1.wav"}
-    assert len(maker.make(0)[0]) == 160000
+    assert len(maker.make(0).samples) == 160000
 
 
 def test_nothing_left(tmp_path):

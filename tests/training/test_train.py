@@ -8,7 +8,6 @@ torch = pytest.importorskip("torch", reason="training needs the train extra")
 pytest.importorskip("lightning", reason="training needs the train extra")
 
 from streamsed.errors import ConfigError  # noqa: E402
-from training.augment import Augmented  # noqa: E402
 from training.eow.config import EowConfig  # noqa: E402
 from training.features import Split, clock_of, prepare  # noqa: E402
 from training.losses import (  # noqa: E402
@@ -37,12 +36,14 @@ def test_features_are_those_of_the_runtime_front_end(tiny_recipe):
 
     features = prepare(tiny_recipe, Split.TRAIN)
     assert len(features) == tiny_recipe.data.train_scenes
-    samples, events = scene_maker(tiny_recipe, "train").make(5)
-    log_mel, targets = features[5]
-    expected = LogMel(tiny_recipe.front_end)(samples)[: len(log_mel)]
+    scene = scene_maker(tiny_recipe, "train").make(5)
+    log_mel, targets, tags, *_ = features[5]
+    expected = LogMel(tiny_recipe.front_end)(scene.samples)[: len(log_mel)]
     np.testing.assert_allclose(log_mel.numpy(), expected, rtol=1e-3, atol=0)
-    expected_targets = frame_targets(events, tiny_recipe.labels, len(targets), clock_of(tiny_recipe))
+    expected_targets = frame_targets(scene.events, tiny_recipe.labels, len(targets), clock_of(tiny_recipe))
     np.testing.assert_array_equal(targets.numpy(), expected_targets)
+    assert {tiny_recipe.labels[k] for k in np.flatnonzero(tags)} == scene.tags
+    assert (features[5].supervision, features[5].frames) == (0, len(targets))
 
 
 def test_features_are_computed_once(tiny_recipe, monkeypatch):
@@ -248,12 +249,9 @@ def test_the_recipes_loss_is_what_is_trained(tiny_recipe, tmp_path):
         module.trainer = None
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(SoundEventModule, "global_step", 0)
-            patch.setattr(
-                "training.module.augment",
-                lambda log_mel, targets, *_: Augmented(log_mel, targets, sod_labels(targets)),
-            )
+            patch.setattr("training.module.augmented", lambda item, *_: (item, sod_labels(item.targets)))
             losses[kind] = float(module.training_step(batch, 0).detach())
-        logits, targets = module.in_time(module(batch[0]), batch[1])
+        logits, targets = module.in_time(module.heads(batch).logits, batch.targets)
         expected = {"bce": binary_cross_entropy, "duration_robust": duration_robust}[kind](logits, targets)
         assert losses[kind] == pytest.approx(float(expected), rel=1e-5)
     assert losses["duration_robust"] < losses["bce"]

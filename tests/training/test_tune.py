@@ -67,7 +67,8 @@ def test_best_setting_of_each_label_is_written(tiny_recipe, trained_bundle, monk
     from training.targets import frame_targets
 
     maker = scene_maker(tiny_recipe, "validation")
-    events = {maker.make(i)[0].tobytes(): maker.make(i)[1] for i in range(tiny_recipe.data.validation_scenes)}
+    scenes = [maker.make(i) for i in range(tiny_recipe.data.validation_scenes)]
+    events = {scene.samples.tobytes(): scene.events for scene in scenes}
     assert any(events.values())
 
     def posteriors(self, samples, rate):

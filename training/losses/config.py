@@ -12,7 +12,7 @@ from torch import Tensor
 from streamsed.config import require
 from training.losses.frame import binary_cross_entropy, duration_robust, focal, inverse_frequency
 
-FrameLoss = Callable[[Tensor, Tensor], Tensor]
+FrameLoss = Callable[..., Tensor]
 _KINDS = ("bce", "inverse_frequency", "duration_robust", "focal")
 
 
@@ -58,7 +58,10 @@ class LossConfig:
 
 
 def frame_loss(config: LossConfig) -> FrameLoss:
-    """Return the function (logits (B, T, K), targets (B, T, K)) -> scalar that ``config`` describes."""
+    """Return the function that ``config`` describes: (logits, targets, frames that count or None) -> scalar.
+
+    Shapes are (B, T, K), (B, T, K) and (B, T).
+    """
     reduction = config.reduction
     return {
         "bce": partial(binary_cross_entropy, reduction=reduction),

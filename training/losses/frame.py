@@ -18,7 +18,9 @@ from streamsed.config import require
 Reduction = Literal["mean", "sum"]
 
 
-def binary_cross_entropy(logits: Tensor, targets: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+def binary_cross_entropy(
+    logits: Tensor, targets: Tensor, valid: Tensor | None = None, *, reduction: Reduction = "mean"
+) -> Tensor:
     """Binary cross-entropy, eq. (2).
 
     Parameters
@@ -26,8 +28,10 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, *, reduction: Reductio
     logits : Tensor, shape (B, T, K)
     targets : Tensor, shape (B, T, K)
         In [0, 1]: hard, smoothed or mixed.
+    valid : Tensor, shape (B, T), bool, optional
+        Frames that count; by default all.
     reduction : {"mean", "sum"}
-        Over batch, time and class.
+        Over batch, time and class; 0 where no frame counts.
 
     Raises
     ------
@@ -35,17 +39,23 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, *, reduction: Reductio
         If the shapes differ.
     """
     _check(logits, targets)
-    return functional.binary_cross_entropy_with_logits(logits, targets, reduction=reduction)
+    losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    return _reduced(losses, valid, reduction)
 
 
 def inverse_frequency(
-    logits: Tensor, targets: Tensor, *, constant: float = 500.0, reduction: Reduction = "mean"
+    logits: Tensor,
+    targets: Tensor,
+    valid: Tensor | None = None,
+    *,
+    constant: float = 500.0,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Binary cross-entropy with class m of each clip weighted by C / (N_m + C), eq. (3).
 
     Parameters
     ----------
-    logits, targets : Tensor, shape (B, T, K)
+    logits, targets, valid : Tensor
         As in :func:`binary_cross_entropy`; each row of the batch is one clip.
     constant : float
         C. The paper's 500 is the number of 20 ms frames in one of its clips; N_m is counted in posterior frames.
@@ -58,14 +68,16 @@ def inverse_frequency(
         If the shapes differ.
     """
     _check(logits, targets)
-    weights = constant / (targets.sum(dim=1, keepdim=True) + constant)
+    counted = targets if valid is None else targets * valid[..., None]
+    weights = constant / (counted.sum(dim=1, keepdim=True) + constant)
     losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return _reduced(weights * losses, reduction)
+    return _reduced(weights * losses, valid, reduction)
 
 
 def duration_robust(
     logits: Tensor,
     targets: Tensor,
+    valid: Tensor | None = None,
     *,
     gamma: float = 1.0,
     rescaled: bool = False,
@@ -75,7 +87,7 @@ def duration_robust(
 
     Parameters
     ----------
-    logits, targets : Tensor, shape (B, T, K)
+    logits, targets, valid : Tensor
         As in :func:`binary_cross_entropy`.
     gamma : float
         Above 0; towards 0 the loss becomes the binary cross-entropy.
@@ -92,12 +104,13 @@ def duration_robust(
     """
     _check(logits, targets)
     scale = 2.0**gamma if rescaled else 1.0
-    return scale * _reduced(_modulated(logits, targets, gamma, 1.0, 1.0), reduction)
+    return scale * _reduced(_modulated(logits, targets, gamma, 1.0, 1.0), valid, reduction)
 
 
 def focal(
     logits: Tensor,
     targets: Tensor,
+    valid: Tensor | None = None,
     *,
     gamma: float = 2.0,
     alpha: float | None = None,
@@ -107,7 +120,7 @@ def focal(
 
     Parameters
     ----------
-    logits, targets : Tensor, shape (B, T, K)
+    logits, targets, valid : Tensor
         As in :func:`binary_cross_entropy`.
     gamma : float
         Not below 0.
@@ -123,7 +136,7 @@ def focal(
     """
     _check(logits, targets)
     positive, negative = (1.0, 1.0) if alpha is None else (alpha, 1.0 - alpha)
-    return _reduced(_modulated(logits, targets, gamma, positive, negative), reduction)
+    return _reduced(_modulated(logits, targets, gamma, positive, negative), valid, reduction)
 
 
 def _modulated(logits: Tensor, targets: Tensor, gamma: float, positive: float, negative: float) -> Tensor:
@@ -135,8 +148,11 @@ def _modulated(logits: Tensor, targets: Tensor, gamma: float, positive: float, n
     )
 
 
-def _reduced(losses: Tensor, reduction: Reduction) -> Tensor:
-    return losses.mean() if reduction == "mean" else losses.sum()
+def _reduced(losses: Tensor, valid: Tensor | None, reduction: Reduction) -> Tensor:
+    if valid is not None:
+        losses = losses[valid]
+    # The mean of nothing is no number.
+    return losses.mean() if reduction == "mean" and losses.numel() else losses.sum()
 
 
 def _check(logits: Tensor, targets: Tensor) -> None:

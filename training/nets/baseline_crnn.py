@@ -97,10 +97,12 @@ class AttentionPooling(nn.Module):
         super().__init__()
         self.head = FrameHead(features, n_classes, dropout)
 
-    def forward(self, features: Tensor, posteriors: Tensor) -> Tensor:
-        """Map features (B, T', C) and posteriors (B, T', K) to clip posteriors (B, K)."""
+    def forward(self, features: Tensor, posteriors: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Map features (B, T', C), posteriors (B, T', K) and frames that count (B, T') to clip posteriors (B, K)."""
         # The baseline's bound: a class that no frame attends to has a mean all the same.
         weights = torch.softmax(self.head(features), dim=-1).clamp_min(1e-7)
+        if valid is not None:
+            weights = weights * valid[..., None]
         return (posteriors * weights).sum(dim=1) / weights.sum(dim=1)
 
 

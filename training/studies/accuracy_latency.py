@@ -17,19 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from streamsed.config import latency_profile, require
 from streamsed.detector import Detector, load
 from streamsed.errors import StreamsedError
 from streamsed.metrics import event_metrics, psds, segment_metrics
 from streamsed.types import Event, Onset
+from training.labelled import Events, LabelledScene
 from training.recipe import load_recipe
 from training.scores import frame_scores
 from training.source import scene_source
-
-Samples = npt.NDArray[np.float32]
-Events = list[tuple[float, float, str]]
 
 PROFILES = ("low", "balanced", "high")
 # An announcement belongs to a reference event of its label that begins this close to it.
@@ -37,14 +34,14 @@ _COLLAR = 0.2
 
 
 def measure(
-    detector: Detector, scenes: Sequence[tuple[Samples, Events]], profile: str, with_psds: bool = False
+    detector: Detector, scenes: Sequence[LabelledScene], profile: str, with_psds: bool = False
 ) -> dict[str, Any]:
     """Stream the scenes through a detector.
 
     Parameters
     ----------
     detector : Detector
-    scenes : sequence of (samples, events)
+    scenes : sequence of LabelledScene
         At the detector's rate.
     profile : str
         Latency profile.
@@ -60,13 +57,14 @@ def measure(
     """
     rate = detector.sample_rate
     chunk = max(1, round(latency_profile(profile).chunk_seconds * rate))
-    reference = {str(i): events for i, (_, events) in enumerate(scenes)}
-    durations = {str(i): len(samples) / rate for i, (samples, _) in enumerate(scenes)}
+    reference = {str(i): scene.events for i, scene in enumerate(scenes)}
+    durations = {str(i): len(scene.samples) / rate for i, scene in enumerate(scenes)}
     estimated: dict[str, Events] = {}
     onset_delays: list[float] = []
     offset_delays: list[float] = []
     busy = 0.0
-    for i, (samples, events) in enumerate(scenes):
+    for i, scene in enumerate(scenes):
+        samples, events = scene.samples, scene.events
         stream = detector.stream(sample_rate=rate, latency=profile)
         found: Events = []
         for begin in [*range(0, len(samples), chunk), None]:
@@ -99,7 +97,7 @@ def measure(
         "rtf": busy / sum(durations.values()),
     }
     if with_psds:
-        posteriors = {str(i): detector.posteriors(samples, rate) for i, (samples, _) in enumerate(scenes)}
+        posteriors = {str(i): detector.posteriors(scene.samples, rate) for i, scene in enumerate(scenes)}
         both = psds(frame_scores(posteriors, labels, detector.bundle.clock), reference, durations)
         result |= {"psds1": both["PSDS1"], "psds2": both["PSDS2"]}
     return result
