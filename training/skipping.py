@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from streamsed.config import require
 from streamsed.errors import FormatError
 from training.data.adapters import Skipped
-from training.data.adapters.assemble import seconds_of
 from training.data.soundscapes import Clip
+from training.sound import seconds_of
 
 
 class SkippedWarning(UserWarning):

@@ -30,7 +30,7 @@ from training.data.adapters import (
     split_by_subset,
 )
 from training.data.soundscapes import SceneEvent
-from training.data.soundscapes.catalogue import read_mono
+from training.sound import read_mono
 
 SCENES = ("home", "office", "street")
 

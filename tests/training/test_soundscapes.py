@@ -41,11 +41,12 @@ from training.data.soundscapes import (
     select_clips,
 )
 from training.data.soundscapes.__main__ import main, read_config
-from training.data.soundscapes.catalogue import SourceClip, read_mono
+from training.data.soundscapes.catalogue import SourceClip
 from training.data.soundscapes.filters import coloured_noise, convolve, equaliser, limit_band
 from training.data.soundscapes.render import labels_of
 from training.data.soundscapes.report import as_table, statistics
 from training.data.soundscapes.write import check_output, write_scenes
+from training.sound import read_mono
 
 RATE = 16000
 TONES = {"beep": 1000.0, "drone": 300.0, "whistle": 3000.0}

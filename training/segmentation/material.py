@@ -14,9 +14,9 @@ from streamsed.config import require
 from streamsed.frontend import LogMel
 from training.data.icbhi import LungRecording, load_recording, official_split, read_icbhi
 from training.data.icbhi.splits import all_cycles, hold_out, recordings_of
-from training.data.soundscapes.catalogue import read_mono
 from training.segmentation.recipe import Kind, SegmentationRecipe
 from training.segmentation.sounds import Samples, contact_noise, steady_noise
+from training.sound import read_mono
 
 Frames = npt.NDArray[np.float32]
 

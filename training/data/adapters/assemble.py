@@ -6,14 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import soundfile
-
 from streamsed.errors import FormatError
 from training.data.adapters.entries import Entry, Findings, Line, ReadOptions, Weak
 from training.data.adapters.labels import LabelMap
 from training.data.adapters.recording import Dataset, Recording, Skipped
 from training.data.soundscapes import SceneEvent
-from training.data.soundscapes.catalogue import read_mono
+from training.sound import seconds_of
 
 
 def assemble(name: str, findings: Findings, options: ReadOptions) -> Dataset:
@@ -43,33 +41,6 @@ def assemble(name: str, findings: Findings, options: ReadOptions) -> Dataset:
         tuple(findings.notes),
         tuple(findings.problems),
     )
-
-
-def seconds_of(path: Path, decode: bool) -> float:
-    """Return the duration of an audio file.
-
-    Parameters
-    ----------
-    path : Path
-    decode : bool
-        Decode all of it, so that a damaged or cut file is found; otherwise the header is believed.
-
-    Raises
-    ------
-    FormatError
-        If the file is missing, no audio, empty, or (decoded) damaged, not finite or shorter than its header says.
-    """
-    try:
-        header = soundfile.info(path)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise FormatError(f"{path}: {error}" if path.is_file() else f"{path}: no such file") from None
-    if header.frames <= 0:
-        raise FormatError(f"{path}: no samples")
-    if decode:
-        got = len(read_mono(path, header.samplerate))
-        if got != header.frames:
-            raise FormatError(f"{path}: expected {header.frames} samples as its header says, got {got}")
-    return float(header.frames / header.samplerate)
 
 
 def _as_spelled(entries: Iterable[Entry]) -> LabelMap:

@@ -14,7 +14,7 @@ from streamsed.config import require
 from streamsed.errors import FormatError
 from training.data.adapters.recording import Recording
 from training.data.soundscapes import SceneEvent
-from training.data.soundscapes.catalogue import read_mono
+from training.sound import read_mono
 
 # A rest this short belongs to the clip before it: files are some samples longer than they should be.
 _SLIVER_SECONDS = 0.05

@@ -13,7 +13,7 @@ from streamsed.errors import FormatError
 from streamsed.sources import Resampler
 from training.data.adapters.assemble import seconds_of
 from training.data.icbhi.recording import LungRecording
-from training.data.soundscapes.catalogue import read_mono
+from training.sound import read_mono
 
 
 class Header(NamedTuple):

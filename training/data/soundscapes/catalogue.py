@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import soxr
 
 from streamsed.config import require
@@ -18,6 +17,7 @@ from training.data.soundscapes.activity import Part, active_parts
 from training.data.soundscapes.clips import Clip
 from training.data.soundscapes.config import SoundscapeConfig
 from training.data.soundscapes.filters import looped
+from training.sound import read_mono
 
 Samples = npt.NDArray[np.float32]
 
@@ -144,32 +144,6 @@ def load_catalogue(
         Recording(Path(path).name, _aligned(read_mono(path, rate), rate, path)) for path in impulse_responses
     ]
     return Catalogue(rate, tuple(loaded), tuple(usable), tuple(rooms), tuple(silent))
-
-
-def read_mono(path: str | Path, sample_rate: int) -> Samples:
-    """Read a recording as the mean of its channels at another rate.
-
-    Returns
-    -------
-    ndarray, shape (n,), float32
-
-    Raises
-    ------
-    FormatError
-        If the file is missing, no audio, empty or not finite.
-    """
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise FormatError(f"{path}: {error}" if Path(path).is_file() else f"{path}: no such file") from None
-    if not samples.size:
-        raise FormatError(f"{path}: no samples")
-    mono = samples.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise FormatError(f"{path}: expected finite samples, got NaN or infinity")
-    if rate != sample_rate:
-        mono = soxr.resample(mono, rate, sample_rate, quality="HQ")
-    return np.ascontiguousarray(mono, np.float32)
 
 
 def _at_speed(samples: Samples, speed: float) -> Samples:
