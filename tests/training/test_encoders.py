@@ -13,20 +13,18 @@ import encoder_files as files  # noqa: E402
 import onnxruntime  # noqa: E402
 from torch import nn  # noqa: E402
 
-from streamsed.config import LogMelConfig  # noqa: E402
 from streamsed.errors import ConfigError, FormatError  # noqa: E402
 from streamsed.frontend import LogMel  # noqa: E402
 from training.encoders import (  # noqa: E402
     VGG16,
     Encoder,
-    ImageInput,
-    LogMelInput,
-    SpeechModel,
     VGG16Settings,
     VGGish,
     VGGishSettings,
     encoder_from_config,
+    item_shape,
     load_weights,
+    side_input_spec,
     vgg16,
     vggish,
 )
@@ -136,7 +134,7 @@ def test_vgg16_gives_the_hidden_layer_that_its_classes_are_made_of():
 def test_networks_are_written_as_onnx(kind, tmp_path):
     sizes = files.TINY_VGGISH if kind == "vggish" else files.TINY_VGG16
     encoder = encoder_from_config({"kind": kind, **sizes})
-    batch = np.abs(files.noise(3, *encoder.input.item_shape))
+    batch = np.abs(files.noise(3, *item_shape(encoder.input)))
     session = onnxruntime.InferenceSession(
         encoder.to_onnx(tmp_path / "encoder.onnx"), providers=["CPUExecutionProvider"]
     )
@@ -281,7 +279,7 @@ def test_an_onnx_graph_is_an_encoder_in_any_layout(layout, free_batch, tmp_path)
     network = files.Projection(size, 5, order, channel)
     path = files.write_onnx(tmp_path / "net.onnx", network, shape, free_batch=free_batch)
     encoder: Encoder = encoder_from_config(onnx_config(path, layout))
-    batch = files.noise(3, *encoder.input.item_shape)
+    batch = files.noise(3, *item_shape(encoder.input))
     expected = torch.relu(network.linear(torch.from_numpy(batch).flatten(1))).detach().numpy()
     assert encoder.features == 5
     assert encoder.kind == ("image" if "h" in layout else "audio")
@@ -345,31 +343,33 @@ def test_an_output_that_is_no_embedding_is_refused(tmp_path):
         ({}, "encoder.kind: expected one of"),
         ({"kind": "timm"}, "encoder.kind: expected one of .*got 'timm'"),
         ({"kind": "vggish", "hop": 3}, "unknown .*hop"),
-        ({"kind": "vggish", "hop_frames": 0}, "hop_frames: expected frames >= 1, got 0"),
+        ({"kind": "vggish", "hop_frames": 0}, r"hop_frames: expected in \[1, window_frames=96\], got 0"),
         ({"kind": "vgg16", "rate_hz": 0.0}, "rate_hz: expected pictures a second"),
+        (
+            {"kind": "onnx", "file": "x", "log_mel": MELS, "rate_hz": 3.0},
+            "rate_hz: expected none for an encoder",
+        ),
         ({"kind": "vgg16", "channels": [1, 2]}, r"channels: expected five numbers, got \[1, 2\]"),
     ],
 )
 def test_bad_configurations_name_the_field(values, message):
     small = {"hidden": 2, "channels": [1] * (4 if values.get("kind") == "vggish" else 5)}
-    values = {**small, **values} if "kind" in values else values
+    values = {**small, **values} if "vgg" in str(values.get("kind")) else values
     with pytest.raises(ConfigError, match=message):
         encoder_from_config(values)
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"height": 0, "width": 2}, "height: expected pixels"),
-        ({"height": 2, "width": 2, "mean": (0.0,)}, "mean: expected three"),
-        ({"height": 2, "width": 2, "std": (0.0, 1.0, 1.0)}, "std: expected three finite numbers > 0"),
-    ],
-)
-def test_bad_pictures_name_the_field(values, message):
-    with pytest.raises(ConfigError, match=message):
-        ImageInput(**values)
-    with pytest.raises(ConfigError, match="window_frames"):
-        LogMelInput(LogMelConfig(), 0, 1)
+def test_a_side_input_is_described_for_a_bundle(image_graph, tmp_path):
+    picture = side_input_spec(encoder_from_config(onnx_config(image_graph, "bchw")), "visual", 0.25)
+    assert (picture.kind, picture.features, picture.rate_hz, picture.image.width) == ("image", 5, 15.0, 6)
+    sound = side_input_spec(vggish(VGGishSettings(**files.TINY_VGGISH)), "auditory", 0.2)
+    assert (sound.kind, sound.rate_hz, sound.audio.front_end) == ("audio", None, FRONT_END)
+    shape, order, channel = LAYOUTS["bn"]
+    path = files.write_onnx(tmp_path / "net.onnx", files.Projection(50, 5, order, channel), shape)
+    with pytest.raises(
+        ConfigError, match=r"auditory: expected an encoder of log-mels or pictures, got net\.onnx"
+    ):
+        side_input_spec(encoder_from_config(onnx_config(path, "bn")), "auditory", 0.2)
 
 
 # ---- transformers ----------------------------------------------------------------------------------------------------
@@ -381,59 +381,33 @@ def speech_folder(tmp_path_factory) -> Path:
     return files.write_speech_model(tmp_path_factory.mktemp("speech") / "tiny-wav2vec2")
 
 
-def test_a_speech_model_gives_means_of_its_last_layer(speech_folder):
-    from transformers import Wav2Vec2Model
-
-    model = SpeechModel(speech_folder)
-    assert (model.sample_rate, model.dimensions, model.least_samples) == (16000, 16, 20)
-    pieces = [files.noise(400), files.noise(900, seed=1), files.noise(400, seed=2) + np.float32(0.3)]
-    found = model.means(pieces)
-    reference = Wav2Vec2Model.from_pretrained(speech_folder).eval()
-    for piece, mean in zip(pieces, found, strict=True):
-        ready = (piece - piece.mean()) / np.sqrt(piece.var() + 1e-7)
-        with torch.inference_mode():
-            expected = reference(torch.from_numpy(ready)[None]).last_hidden_state.mean(1)[0].numpy()
-        np.testing.assert_allclose(mean, expected, atol=1e-5)
-
-
-def test_means_of_a_padded_batch_agree_when_masked(speech_folder):
-    """The same numbers as batches of unequal lengths give with the padding mask, which transformers computes."""
-    from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Model
-
-    pieces = [files.noise(400), files.noise(900, seed=1)]
-    extractor = Wav2Vec2FeatureExtractor.from_pretrained(speech_folder)
-    reference = Wav2Vec2Model.from_pretrained(speech_folder).eval()
-    ready = extractor(pieces, sampling_rate=16000, padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        hidden = reference(**ready).last_hidden_state
-        mask = reference._get_feature_vector_attention_mask(hidden.shape[1], ready["attention_mask"])
-    masked = ((hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).numpy()
-    np.testing.assert_allclose(SpeechModel(speech_folder).means(pieces), masked, atol=1e-4)
-
-
 def test_a_speech_model_says_what_it_is(speech_folder, tmp_path):
-    same, other = SpeechModel(speech_folder), files.write_speech_model(tmp_path / "tiny-wav2vec2", seed=1)
-    assert same.fingerprint() == SpeechModel(speech_folder).fingerprint()
-    assert same.fingerprint() != SpeechModel(other).fingerprint()
+    other = files.write_speech_model(tmp_path / "tiny-wav2vec2", seed=1)
+    same, again, changed = (
+        encoder_from_config({"kind": "speech", "source": str(folder)})
+        for folder in (speech_folder, speech_folder, other)
+    )
+    assert same.fingerprint() == again.fingerprint() != changed.fingerprint()
 
 
-def test_a_speech_model_needs_enough_sound(speech_folder):
-    with pytest.raises(ConfigError, match=r"pieces\[1\]: expected float32 with shape \(n,\), n >= 20"):
-        SpeechModel(speech_folder).means([files.noise(20), files.noise(19)])
-
-
-def test_a_folder_without_a_speech_model_is_refused(tmp_path, speech_folder):
-    with pytest.raises(FormatError, match="expected a folder with config"):
-        SpeechModel(tmp_path)
+def test_a_folder_without_a_speech_model_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="source: expected a model in the folder"):
+        encoder_from_config({"kind": "speech", "source": str(tmp_path)})
 
 
 def test_a_speech_model_is_an_encoder_of_windows(speech_folder, tmp_path):
+    from transformers import Wav2Vec2Model
+
     encoder = encoder_from_config(
         {"kind": "speech", "source": str(speech_folder), "window_seconds": 0.05, "hop_seconds": 0.02}
     )
     assert (encoder.input.window_samples, encoder.input.hop_samples) == (800, 320)
     batch = files.noise(3, 800)
-    np.testing.assert_allclose(encoder.encode(batch), SpeechModel(speech_folder).means(list(batch)))
+    reference = Wav2Vec2Model.from_pretrained(speech_folder).eval()
+    ready = (batch - batch.mean(1, keepdims=True)) / np.sqrt(batch.var(1, keepdims=True) + 1e-7)
+    with torch.inference_mode():
+        expected = reference(torch.from_numpy(ready)).last_hidden_state.mean(1).numpy()
+    np.testing.assert_allclose(encoder.encode(batch), expected, atol=1e-5)
     with pytest.raises(ConfigError, match="expected an encoder of log-mels or pictures"):
         encoder.to_onnx(tmp_path / "speech.onnx")
     with pytest.raises(ConfigError, match="window_seconds: expected at least"):

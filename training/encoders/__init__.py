@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from training.encoders.base import Encoder, EncoderInput, ImageInput, LogMelInput, WaveformInput
+from training.encoders.base import Encoder, EncoderInput, WaveformInput, item_shape, side_input_spec
+from training.encoders.cache import EmbeddingCache, Embeddings
 from training.encoders.config import ENCODERS, encoder_from_config
+from training.encoders.extract import Extraction, Failure, embed, extract, media_of, media_of_all
 from training.encoders.onnx_encoder import OnnxEncoder, OnnxSettings
 from training.encoders.speech_encoder import SpeechEncoder, SpeechSettings
-from training.encoders.speech_model import SpeechModel
 from training.encoders.torch_encoder import TorchEncoder
 from training.encoders.vgg16 import VGG16, VGG16Settings, vgg16
 from training.encoders.vggish import VGGish, VGGishSettings, vggish
@@ -15,14 +16,15 @@ from training.encoders.weights import WeightFile, load_weights
 __all__ = [
     "ENCODERS",
     "VGG16",
+    "EmbeddingCache",
+    "Embeddings",
     "Encoder",
     "EncoderInput",
-    "ImageInput",
-    "LogMelInput",
+    "Extraction",
+    "Failure",
     "OnnxEncoder",
     "OnnxSettings",
     "SpeechEncoder",
-    "SpeechModel",
     "SpeechSettings",
     "TorchEncoder",
     "VGG16Settings",
@@ -30,8 +32,14 @@ __all__ = [
     "VGGishSettings",
     "WaveformInput",
     "WeightFile",
+    "embed",
     "encoder_from_config",
+    "extract",
+    "item_shape",
     "load_weights",
+    "media_of",
+    "media_of_all",
+    "side_input_spec",
     "vgg16",
     "vggish",
 ]

@@ -12,41 +12,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from streamsed.config import LogMelConfig, require
+from streamsed.bundle import AudioInput, ImageInput, SideInputSpec
+from streamsed.config import require
+from streamsed.errors import ConfigError
 
 Floats = npt.NDArray[np.float32]
 Kind = Literal["audio", "image"]
-
-
-@dataclass(frozen=True)
-class LogMelInput:
-    """Windows of log-mel frames.
-
-    Parameters
-    ----------
-    front_end : LogMelConfig
-    window_frames, hop_frames : int
-        Length of a window and distance of the next one.
-    """
-
-    front_end: LogMelConfig
-    window_frames: int
-    hop_frames: int
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        require(self.window_frames >= 1, "window_frames", "frames >= 1", self.window_frames)
-        require(self.hop_frames >= 1, "hop_frames", "frames >= 1", self.hop_frames)
-
-    @property
-    def sample_rate(self) -> int:
-        """In Hz."""
-        return self.front_end.sample_rate
-
-    @property
-    def item_shape(self) -> tuple[int, ...]:
-        """Shape of one window: (window_frames, n_mels)."""
-        return (self.window_frames, self.front_end.n_mels)
 
 
 @dataclass(frozen=True)
@@ -71,50 +42,8 @@ class WaveformInput:
         require(self.window_samples >= 1, "window_samples", "samples >= 1", self.window_samples)
         require(self.hop_samples >= 1, "hop_samples", "samples >= 1", self.hop_samples)
 
-    @property
-    def item_shape(self) -> tuple[int, ...]:
-        """Shape of one window: (window_samples,)."""
-        return (self.window_samples,)
 
-
-@dataclass(frozen=True)
-class ImageInput:
-    """Pictures (3, height, width): ``(RGB / 255 - mean) / std``, the whole picture stretched to this size.
-
-    Parameters
-    ----------
-    height, width : int
-    mean, std : tuple of three floats
-        Of red, green and blue, on a scale of 0 to 1.
-    rate_hz : float
-        About how many pictures a second are looked at.
-    """
-
-    height: int
-    width: int
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    rate_hz: float = 15.0
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        for name in ("height", "width"):
-            require(1 <= getattr(self, name) <= 4096, name, "pixels in [1, 4096]", getattr(self, name))
-        for name in ("mean", "std"):
-            values = tuple(float(value) for value in getattr(self, name))
-            usable = len(values) == 3 and all(np.isfinite(values)) and (name == "mean" or min(values) > 0)
-            require(usable, name, "three finite numbers" + (" > 0" if name == "std" else ""), values)
-            object.__setattr__(self, name, values)
-        require(0 < self.rate_hz <= 1000, "rate_hz", "pictures a second in (0, 1000]", self.rate_hz)
-
-    @property
-    def item_shape(self) -> tuple[int, ...]:
-        """Shape of one picture: (3, height, width)."""
-        return (3, self.height, self.width)
-
-
-AudioInput = LogMelInput | WaveformInput
-EncoderInput = AudioInput | ImageInput
+EncoderInput = AudioInput | WaveformInput | ImageInput
 
 
 class Encoder(Protocol):
@@ -127,21 +56,24 @@ class Encoder(Protocol):
     kind : {"audio", "image"}
     features : int
         D, the size of an embedding.
-    input : LogMelInput, WaveformInput or ImageInput
-        What one item of a batch is; ``input.item_shape`` is its shape.
+    input : AudioInput, WaveformInput or ImageInput
+        What one item of a batch is, see :func:`item_shape`.
+    rate_hz : float or None
+        Of pictures: so many a second are looked at, at most.
     """
 
     name: str
     kind: Kind
     features: int
     input: EncoderInput
+    rate_hz: float | None
 
     def fingerprint(self) -> str:
         """Return one line that differs whenever an embedding can: network, weights (hash or seed) and input."""
         ...
 
     def encode(self, batch: Floats) -> Floats:
-        """Return embeddings (B, D) of a batch (B, *input.item_shape).
+        """Return embeddings (B, D) of a batch (B, *item_shape(input)).
 
         Raises
         ------
@@ -161,14 +93,56 @@ class Encoder(Protocol):
         ...
 
 
-def fingerprint_of(name: str, weights: str, item: EncoderInput) -> str:
+def item_shape(item: EncoderInput) -> tuple[int, ...]:
+    """Return the shape of one item: (window_frames, n_mels), (window_samples,) or (3, height, width)."""
+    if isinstance(item, AudioInput):
+        return (item.window_frames, item.front_end.n_mels)
+    if isinstance(item, WaveformInput):
+        return (item.window_samples,)
+    return (3, item.height, item.width)
+
+
+def side_input_spec(encoder: Encoder, name: str, max_age_seconds: float) -> SideInputSpec:
+    """Return what a bundle has to say of a side input whose embeddings this encoder makes.
+
+    Raises
+    ------
+    ConfigError
+        If the encoder takes samples: bundles hold encoders of log-mels and pictures.
+    """
+    if isinstance(encoder.input, WaveformInput):
+        raise ConfigError(
+            f"{name}: expected an encoder of log-mels or pictures, got {encoder.name} of samples"
+        )
+    return SideInputSpec(
+        name,
+        encoder.kind,
+        encoder.features,
+        max_age_seconds,
+        encoder.rate_hz,
+        image=encoder.input if isinstance(encoder.input, ImageInput) else None,
+        audio=encoder.input if isinstance(encoder.input, AudioInput) else None,
+    )
+
+
+def check_rate(item: EncoderInput, rate_hz: float | None) -> None:
+    """Raise ConfigError unless there is a rate of pictures for an encoder of pictures alone."""
+    if isinstance(item, ImageInput):
+        usable = rate_hz is not None and 0 < rate_hz <= 1000
+        require(usable, "rate_hz", "pictures a second in (0, 1000]", rate_hz)
+    else:
+        require(rate_hz is None, "rate_hz", "none for an encoder of sound", rate_hz)
+
+
+def fingerprint_of(name: str, weights: str, item: EncoderInput, rate_hz: float | None) -> str:
     """Return the fingerprint of an encoder: readable, the input's settings as a hash."""
-    facts = json.dumps(dataclasses.asdict(item), sort_keys=True)
+    facts = json.dumps([dataclasses.asdict(item), rate_hz], sort_keys=True)
     return f"{name}, {weights}, input {hashlib.sha256(facts.encode()).hexdigest()[:12]}"
 
 
 def check_batch(batch: npt.NDArray[Any], item: EncoderInput) -> None:
-    """Raise ConfigError unless the batch is float32 with shape (B, *item.item_shape)."""
-    fits = batch.ndim == 1 + len(item.item_shape) and batch.shape[1:] == item.item_shape
-    expected = f"float32 with shape (B, {', '.join(map(str, item.item_shape))})"
+    """Raise ConfigError unless the batch is float32 with shape (B, *item_shape(item))."""
+    shape = item_shape(item)
+    fits = batch.ndim == 1 + len(shape) and batch.shape[1:] == shape
+    expected = f"float32 with shape (B, {', '.join(map(str, shape))})"
     require(fits and batch.dtype == np.float32, "batch", expected, f"{batch.dtype} {batch.shape}")

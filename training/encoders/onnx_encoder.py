@@ -9,24 +9,25 @@ from typing import Literal
 
 import numpy as np
 
+from streamsed.bundle import AudioInput, ImageInput
 from streamsed.config import require
 from streamsed.errors import BundleError, ConfigError, FormatError
 from streamsed.models.onnx import OnnxGraph
 from training.encoders.base import (
     EncoderInput,
     Floats,
-    ImageInput,
     Kind,
-    LogMelInput,
     WaveformInput,
     check_batch,
+    check_rate,
     fingerprint_of,
+    item_shape,
 )
 
 Layout = Literal["", "btm", "bmt", "b1tm", "b1mt", "bchw", "bhwc", "bn", "b1n"]
 # What has to be done to a batch: the axes in the graph's order, "1" for one that is added. The first is the default.
 _LAYOUTS: dict[type, dict[str, tuple[int | None, ...]]] = {
-    LogMelInput: {"btm": (0, 1, 2), "bmt": (0, 2, 1), "b1tm": (0, None, 1, 2), "b1mt": (0, None, 2, 1)},
+    AudioInput: {"btm": (0, 1, 2), "bmt": (0, 2, 1), "b1tm": (0, None, 1, 2), "b1mt": (0, None, 2, 1)},
     ImageInput: {"bchw": (0, 1, 2, 3), "bhwc": (0, 2, 3, 1)},
     WaveformInput: {"bn": (0, 1), "b1n": (0, None, 1)},
 }
@@ -41,9 +42,11 @@ class OnnxSettings:
     file : str
     sha256 : str or None
         What the file has to be; None: what it is.
-    log_mel : LogMelInput or None
+    log_mel : AudioInput or None
     waveform : WaveformInput or None
     image : ImageInput or None
+    rate_hz : float or None
+        Of pictures: so many a second are looked at, at most; the paper's 15 by default.
     layout : str
         Axes of its input. Log-mel: "btm" (default), "bmt", "b1tm", "b1mt" (batch, 1, time, mel); image: "bchw"
         (default), "bhwc"; waveform: "bn" (default), "b1n".
@@ -53,9 +56,10 @@ class OnnxSettings:
 
     file: str
     sha256: str | None = None
-    log_mel: LogMelInput | None = None
+    log_mel: AudioInput | None = None
     waveform: WaveformInput | None = None
     image: ImageInput | None = None
+    rate_hz: float | None = None
     layout: Layout = ""
     output: str | None = None
 
@@ -63,6 +67,9 @@ class OnnxSettings:
         """Check that it takes one thing, in a layout that there is."""
         given = [name for name in ("log_mel", "waveform", "image") if getattr(self, name) is not None]
         require(len(given) == 1, "log_mel, waveform, image", "one of them", given)
+        if self.image is not None and self.rate_hz is None:
+            object.__setattr__(self, "rate_hz", 15.0)
+        check_rate(self.item, self.rate_hz)
         layouts = list(_LAYOUTS[type(self.item)])
         require(self.layout in ("", *layouts), "layout", f"one of {layouts} for {given[0]}", self.layout)
 
@@ -111,19 +118,20 @@ class OnnxEncoder:
             raise FormatError(str(error)) from None
         self.name = path.name
         self.input = settings.item
+        self.rate_hz = settings.rate_hz
         self.kind = "image" if isinstance(self.input, ImageInput) else "audio"
         self._settings, self._path = settings, path
         self._one_by_one = self._check_input()
         self._output = self._choose_output()
         self.features = 0
-        self.features = self.encode(np.zeros((1, *self.input.item_shape), np.float32)).shape[1]
+        self.features = self.encode(np.zeros((1, *item_shape(self.input)), np.float32)).shape[1]
 
     def _check_input(self) -> bool:
         """Compare the graph's input with the settings; return whether its batch size is fixed to one."""
         inputs = self._graph.inputs or ()
         require(len(inputs) == 1, f"{self._path}", "one input", [item.name for item in inputs])
         require(inputs[0].type == "tensor(float)", f"{self._path}", "an input of float32", inputs[0].type)
-        sizes = (0, *self.input.item_shape)
+        sizes = (0, *item_shape(self.input))
         wanted = [None if axis == 0 else 1 if axis is None else sizes[axis] for axis in self._settings.axes]
         got = inputs[0].shape
         fits = len(got) == len(wanted) and all(
@@ -148,10 +156,10 @@ class OnnxEncoder:
         """Return one line that differs whenever an embedding can."""
         settings = self._settings
         how = f"onnx sha256 {self._sha256}, axes {settings.axes}, output {self._output}"
-        return fingerprint_of(self.name, how, self.input)
+        return fingerprint_of(self.name, how, self.input, self.rate_hz)
 
     def encode(self, batch: Floats) -> Floats:
-        """Return embeddings (B, D) of a batch (B, *input.item_shape)."""
+        """Return embeddings (B, D) of a batch (B, *item_shape(input))."""
         check_batch(batch, self.input)
         order = [axis for axis in self._settings.axes if axis is not None]
         added = [place for place, axis in enumerate(self._settings.axes) if axis is None]
@@ -176,7 +184,7 @@ class OnnxEncoder:
         from training.encoders.onnx_axes import with_plain_axes
 
         plain = with_plain_axes(
-            self._path.read_bytes(), self._settings.axes, self.input.item_shape, self._output
+            self._path.read_bytes(), self._settings.axes, item_shape(self.input), self._output
         )
         path.write_bytes(plain)
         return path

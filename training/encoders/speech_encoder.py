@@ -1,14 +1,16 @@
-"""A network of the transformers library as an encoder of windows."""
+"""A network of the transformers library, such as wav2vec 2.0, as an encoder of windows."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamsed.config import require
 from streamsed.errors import ConfigError
+from training.emotion.features.embeddings import TransformerEmbeddings
 from training.encoders.base import Floats, Kind, WaveformInput, check_batch, fingerprint_of
-from training.encoders.speech_model import SpeechModel
 
 
 @dataclass(frozen=True)
@@ -18,15 +20,18 @@ class SpeechSettings:
     Parameters
     ----------
     source : str
-        A folder or a hub id, see :class:`SpeechModel`.
-    revision : str or None
-        Of a hub id.
+        A local folder, or a hub id.
+    offline : bool
+        Take local files alone.
+    device : str
+        Where torch computes.
     window_seconds, hop_seconds : float
         Length of a window and distance of the next one.
     """
 
     source: str
-    revision: str | None = None
+    offline: bool = False
+    device: str = "cpu"
     window_seconds: float = 0.96
     hop_seconds: float = 0.06
 
@@ -37,7 +42,7 @@ class SpeechSettings:
 
 
 class SpeechEncoder:
-    """Mean over time of the last layer, window by window.
+    """Mean over time of the last layer, window by window; no tokeniser, no text.
 
     Parameters
     ----------
@@ -46,33 +51,38 @@ class SpeechEncoder:
     Raises
     ------
     ConfigError
-        If a window is shorter than the network can take.
-    FormatError
-        As :class:`SpeechModel`.
+        If transformers or the network is not there, or a window is shorter than it can take.
     """
 
     kind: Kind = "audio"
+    rate_hz: float | None = None
 
     def __init__(self, settings: SpeechSettings) -> None:
-        self._model = SpeechModel(settings.source, revision=settings.revision)
-        self.name = self._model.name
-        self.features = self._model.dimensions
-        rate = self._model.sample_rate
-        self.input = WaveformInput(
-            rate, round(settings.window_seconds * rate), max(1, round(settings.hop_seconds * rate))
+        self.name = Path(settings.source).name
+        self._extractor = TransformerEmbeddings(
+            self.name, settings.source, offline=settings.offline, device=settings.device, batch_size=16
         )
-        least = self._model.least_samples
-        expected = f"at least {least / rate:g} s for {self.name}"
-        require(self.input.window_samples >= least, "window_seconds", expected, settings.window_seconds)
+        self.features = self._extractor.dimensions
+        rate, least = self._extractor.sample_rate, self._extractor.min_samples
+        window, hop = (round(seconds * rate) for seconds in (settings.window_seconds, settings.hop_seconds))
+        require(
+            window >= least,
+            "window_seconds",
+            f"at least {least / rate:g} for {self.name}",
+            settings.window_seconds,
+        )
+        self.input = WaveformInput(rate, window, max(1, hop))
 
     def fingerprint(self) -> str:
         """Return one line that differs whenever an embedding can."""
-        return fingerprint_of("speech", self._model.fingerprint(), self.input)
+        facts = json.dumps(self._extractor.fingerprint(), sort_keys=True)
+        digest = hashlib.sha256(facts.encode()).hexdigest()
+        return fingerprint_of(self.name, f"transformers {digest[:16]}", self.input, None)
 
     def encode(self, batch: Floats) -> Floats:
         """Return embeddings (B, D) of a batch (B, window_samples)."""
         check_batch(batch, self.input)
-        return self._model.means(list(batch))
+        return self._extractor.extract_batch(list(batch))
 
     def to_onnx(self, path: Path) -> Path:
         """Refuse: a bundle holds encoders of log-mels and of pictures."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from streamsed.bundle import ImageInput
 from streamsed.config import require
-from training.encoders.base import ImageInput
 from training.encoders.convolutions import vgg_stack
 from training.encoders.torch_encoder import TorchEncoder, with_weights
 from training.encoders.weights import WeightFile
@@ -81,7 +81,7 @@ class VGG16Settings:
     seed : int
         Of random weights.
     rate_hz : float
-        About how many pictures a second are looked at.
+        So many pictures a second are looked at, at most.
     channels, hidden, classes
         Sizes, see :class:`VGG16`.
     """
@@ -104,5 +104,7 @@ def vgg16(settings: VGG16Settings) -> TorchEncoder:
         As :func:`~training.encoders.weights.load_weights`.
     """
     network = VGG16(settings.channels, settings.hidden, settings.classes)
-    item = ImageInput(SIZE, SIZE, MEAN, STD, settings.rate_hz)
-    return with_weights("vgg16", network, item, WEIGHTS, settings.weights, settings.sha256, settings.seed)
+    item = ImageInput(SIZE, SIZE, MEAN, STD)
+    return with_weights(
+        "vgg16", network, item, WEIGHTS, settings.weights, settings.sha256, settings.seed, settings.rate_hz
+    )

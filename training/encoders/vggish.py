@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from streamsed.bundle import AudioInput
 from streamsed.config import LogMelConfig, require
-from training.encoders.base import LogMelInput
 from training.encoders.convolutions import vgg_stack
 from training.encoders.torch_encoder import TorchEncoder, with_weights
 from training.encoders.weights import WeightFile
@@ -117,5 +117,5 @@ def vggish(settings: VGGishSettings) -> TorchEncoder:
         As :func:`~training.encoders.weights.load_weights`.
     """
     network = VGGish(settings.channels, settings.hidden, settings.embedding)
-    item = LogMelInput(FRONT_END, WINDOW_FRAMES, settings.hop_frames)
+    item = AudioInput(FRONT_END, WINDOW_FRAMES, settings.hop_frames)
     return with_weights("vggish", network, item, WEIGHTS, settings.weights, settings.sha256, settings.seed)

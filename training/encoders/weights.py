@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import nn
 
 from streamsed.config import require
 from streamsed.errors import FormatError
+from training.files import file_digest
 
 _SHOWN = 3
 
@@ -36,12 +36,6 @@ class WeightFile:
     sha256: str
     origin: str
     licence: str
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_weights(
@@ -83,7 +77,7 @@ def load_weights(
     if sha256 is None and path.name != published.file:
         expected = f"{published.file}, or 'sha256' of a file of one's own"
         raise FormatError(f"{path}: expected {expected}, got a file called {path.name}")
-    expected, got = sha256 or published.sha256, sha256_of(path)
+    expected, got = sha256 or published.sha256, file_digest(path)
     if not got.startswith(expected):
         begins = "a SHA-256" if len(expected) == 64 else "a SHA-256 that begins with"
         raise FormatError(

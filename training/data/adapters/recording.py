@@ -16,11 +16,12 @@ Supervision = Literal["strong", "weak", "unlabelled"]
 
 @dataclass(frozen=True)
 class Recording:
-    """One audio file and what is known of it.
+    """One audio or video file and what is known of it.
 
     Parameters
     ----------
     path : Path
+        Its sound: an audio file, or a video file where there is no audio file.
     recording_id : str
         The original recording that the file is a part of: a split never divides it.
     scene : str
@@ -36,6 +37,8 @@ class Recording:
         ``"weak"``: only ``weak_labels`` are known. ``"unlabelled"``: nothing is.
     weak_labels, weak_interference : tuple of str
         Labels somewhere in the file.
+    video : Path or None
+        Video file of the same name.
     """
 
     path: Path
@@ -48,6 +51,7 @@ class Recording:
     supervision: Supervision = "strong"
     weak_labels: tuple[str, ...] = ()
     weak_interference: tuple[str, ...] = ()
+    video: Path | None = None
 
 
 class Fold(NamedTuple):
