@@ -9,7 +9,7 @@ import dataclasses
 import enum
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,7 +23,9 @@ from torch.utils.data import Dataset
 
 from streamsed.config import FrameClock
 from streamsed.frontend import LogMel
-from training.labelled import SUPERVISIONS
+from training.fusion.side import Side
+from training.fusion.sides import SceneSides
+from training.labelled import STRONG, SUPERVISIONS, UNLABELLED, SupervisionShares
 from training.nets.registry import time_stride
 from training.recipe import Recipe
 from training.source import Source, longest_scene, scene_source
@@ -39,21 +41,6 @@ class Split(enum.Enum):
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
-
-
-class Side(NamedTuple):
-    """Features of another network, or of pictures, beside those of a scene.
-
-    Attributes
-    ----------
-    features : Tensor, shape (T', D), float32
-        What is known at each posterior frame.
-    present : Tensor, shape (T',), float32
-        1 where there are any, 0 where not.
-    """
-
-    features: Tensor
-    present: Tensor
 
 
 class SceneItem(NamedTuple):
@@ -72,6 +59,7 @@ class SceneItem(NamedTuple):
     frames : Tensor, shape (), int64
         Posterior frames that the scene fills, at least 1; those after it count for nothing.
     sides : tuple of Side
+        Of a recipe with ``fusion.sides``, in their order.
     """
 
     log_mel: Tensor
@@ -98,6 +86,14 @@ class Labels(NamedTuple):
     supervision: npt.NDArray[np.int8]
     frames: npt.NDArray[np.int64]
 
+    def told(self, shares: SupervisionShares) -> Labels:
+        """Return what of it is told with these shares, as :meth:`training.labelled.LabelledScene.known_as` does."""
+        codes = [SUPERVISIONS.index(shares.of(index)) for index in range(len(self.frames))]
+        supervision = np.maximum(self.supervision, np.array(codes, np.int8))
+        targets = self.targets & (supervision == STRONG)[:, None, None]
+        tags = self.tags & (supervision != UNLABELLED)[:, None]
+        return self._replace(targets=targets, tags=tags, supervision=supervision)
+
 
 class SceneFeatures(Dataset[SceneItem]):
     """Log-mels and labels of N scenes, read from disk as they are needed.
@@ -106,11 +102,19 @@ class SceneFeatures(Dataset[SceneItem]):
     ----------
     log_mels : ndarray, shape (N, T, n_mels), float16
     labels : Labels
+    sides : callable, optional
+        Number of a scene to what it has beside its log-mels; by default nothing.
     """
 
-    def __init__(self, log_mels: npt.NDArray[np.float16], labels: Labels) -> None:
+    def __init__(
+        self,
+        log_mels: npt.NDArray[np.float16],
+        labels: Labels,
+        sides: Callable[[int], tuple[Side, ...]] | None = None,
+    ) -> None:
         self._log_mels = log_mels
         self.labels = labels
+        self._sides = sides
 
     def __len__(self) -> int:
         return len(self._log_mels)
@@ -123,6 +127,7 @@ class SceneFeatures(Dataset[SceneItem]):
             torch.from_numpy(labels.tags[index].astype(np.float32)),
             torch.tensor(labels.supervision[index]),
             torch.tensor(labels.frames[index]),
+            () if self._sides is None else self._sides(index),
         )
 
     def statistics(self, scenes: int = 400) -> tuple[Tensor, Tensor]:
@@ -143,7 +148,9 @@ def clock_of(recipe: Recipe) -> FrameClock:
     """Clock of the recipe's posteriors."""
     front_end = recipe.front_end
     stride = time_stride(recipe.net_config)
-    return FrameClock(front_end.sample_rate, front_end.hop_length, front_end.window_length, stride)
+    # Centred frames speak for the hop around their middle, t hop: as frames without length would.
+    window = 0 if front_end.center else front_end.window_length
+    return FrameClock(front_end.sample_rate, front_end.hop_length, window, stride)
 
 
 def scene_frames(recipe: Recipe) -> int:
@@ -157,7 +164,15 @@ def prepare(recipe: Recipe, split: Split) -> SceneFeatures:
 
     Digital silence follows on a scene that is shorter than the others.
     """
-    source = scene_source(recipe, split.value)
+    source, shares = scene_source(recipe, split.value), recipe.data.supervision
+    if split is Split.TRAIN and not shares.all_strong:
+        # What is told of mixed scenes changes no log-mel: they are mixed once.
+        everything = dataclasses.replace(recipe.data, supervision=SupervisionShares())
+        return prepare(dataclasses.replace(recipe, data=everything), split).told(shares)
+    sides = None
+    if recipe.fusion.sides:
+        clock = clock_of(recipe)
+        sides = SceneSides.of(recipe, source, clock, scene_frames(recipe) // clock.time_stride)
     folder = Path(recipe.data.cache) / f"{recipe.name}-{split.value}-{_key(recipe, source)}-{len(source)}"
     mel_path, label_path = folder / "log_mels.npy", folder / "labels.npz"
     if not label_path.exists():
@@ -165,7 +180,7 @@ def prepare(recipe: Recipe, split: Split) -> SceneFeatures:
         _compute(recipe, source, mel_path, label_path)
     with np.load(label_path) as arrays:
         labels = Labels(**arrays)
-    return SceneFeatures(np.load(mel_path, mmap_mode="r"), labels)
+    return SceneFeatures(np.load(mel_path, mmap_mode="r"), labels, sides)
 
 
 def _key(recipe: Recipe, source: Source) -> str:
@@ -175,6 +190,7 @@ def _key(recipe: Recipe, source: Source) -> str:
         "time_stride": time_stride(recipe.net_config),
         "scenes": source.fingerprint(),
         "labels_of": Labels._fields,
+        **({"peak_normalise": True} if recipe.data.peak_normalise else {}),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
@@ -222,7 +238,8 @@ class _Worker:
     def __call__(self, index: int) -> tuple[npt.NDArray[np.float16], Labels]:
         scene, labels = self._source.make(index), self._recipe.labels
         filled = self._log_mel.frame_count(len(scene.samples)) // self._clock.time_stride
-        samples = np.pad(scene.samples, (0, max(0, self._n_samples - len(scene.samples))))
+        samples = peak_normalised(scene.samples) if self._recipe.data.peak_normalise else scene.samples
+        samples = np.pad(samples, (0, max(0, self._n_samples - len(samples))))
         log_mel = self._log_mel(samples)[: self._n_frames]
         known = Labels(
             frame_targets(scene.events, labels, self._n_posteriors, self._clock) > 0.5,
@@ -231,6 +248,12 @@ class _Worker:
             np.array(min(max(filled, 1), self._n_posteriors), np.int64),
         )
         return log_mel.astype(np.float16), known
+
+
+def peak_normalised(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Scale samples (n,) so that the largest one is 1 or -1; digital silence stays what it is."""
+    peak = np.abs(samples).max(initial=0.0)
+    return samples / peak if peak > 0 else samples
 
 
 _worker: _Worker | None = None

@@ -15,9 +15,11 @@ from streamsed.config import require
 from training.checkpoint import sign
 from training.eow.loss import EowSoftmax
 from training.eow.places import Tail, width_of
-from training.features import SceneItem
+from training.features import SceneItem, clock_of
 from training.fitting import scheduled
+from training.fusion.missing import with_missing
 from training.losses import frame_loss
+from training.nets import registry
 from training.nets.frame_net import HeadOutputs
 from training.nets.registry import build, has_confidence, set_statistics, time_stride
 from training.recipe import Recipe
@@ -42,6 +44,7 @@ class SoundEventModule(lightning.LightningModule):
         self.net = build(config).to(memory_format=torch.channels_last)
         set_statistics(self.net, mean, std)
         self._delay = recipe.net.look_ahead_frames // time_stride(config)
+        self._frame_seconds = clock_of(recipe).frame_seconds
         self._loss = frame_loss(recipe.loss)
         self.weak = None
         if recipe.weak is not None:
@@ -74,6 +77,10 @@ class SoundEventModule(lightning.LightningModule):
         torch.manual_seed(step_seed)
         generator = torch.Generator().manual_seed(step_seed)
         item, occurrences = augmented(batch, self.recipe.augment, self.recipe.front_end.floor, generator)
+        if item.sides:
+            # Once for student and teacher: they differ in dropout, not in what there is to hear and see.
+            sides = with_missing(item.sides, self.recipe.fusion, self._frame_seconds, generator)
+            item = item._replace(sides=sides)
         smooth = settings.label_smoothing
         if self.weak is not None:
             terms = self.weak.losses(self.net, item, self.global_step, smooth, generator)
@@ -160,7 +167,7 @@ class SoundEventModule(lightning.LightningModule):
 
 def encode(net: nn.Module, item: SceneItem) -> Tensor:
     """Return the features (B, T', C) that a network makes of a batch of whole scenes."""
-    return net.encode(item.log_mel, *net.initial_state(len(item.log_mel)))[0]
+    return registry.encode(net, item.log_mel, item.sides)
 
 
 def _counts(active: Tensor, targets: Tensor) -> Tensor:

@@ -154,6 +154,11 @@ class RecordingSource:
     def __len__(self) -> int:
         return len(self._excerpts)
 
+    @property
+    def recordings(self) -> tuple[Recording, ...]:
+        """What the excerpts are cut from."""
+        return self._recordings
+
     def excerpt(self, index: int) -> Excerpt:
         """Return where excerpt ``index`` lies, its recording, and the events that are not targets."""
         return self._excerpts[index][0]
