@@ -52,17 +52,32 @@ def write_mp4(
             video.codec_context.flags |= av.codec.context.Flags.bitexact
             audio = container.add_stream("aac", rate=sample_rate, layout="mono", bit_rate=48000)
             audio.codec_context.flags |= av.codec.context.Flags.bitexact
+            heard = 0
             for number, picture in enumerate(pictures):
+                # Side by side in the file, as players read it.
+                while heard < len(samples) and heard / sample_rate <= number / rate_hz:
+                    heard += _add_sound(container, audio, samples, heard)
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
                 frame.pts, frame.time_base = number, Fraction(1, rate_hz)
                 container.mux(video.encode(frame))
+            while heard < len(samples):
+                heard += _add_sound(container, audio, samples, heard)
             container.mux(video.encode(None))
-            for start in range(0, len(samples), 1024):
-                block = np.ascontiguousarray(samples[start : start + 1024], np.float32)[None]
-                sound = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
-                sound.sample_rate, sound.pts, sound.time_base = sample_rate, start, Fraction(1, sample_rate)
-                container.mux(audio.encode(sound))
             container.mux(audio.encode(None))
     except (OSError, ValueError) as error:
         # PyAV's errors are both, after what FFmpeg says.
         raise OutputError(f"{path}: cannot write: {error}") from None
+
+
+def _add_sound(
+    container: av.container.OutputContainer,
+    audio: av.AudioStream,
+    samples: npt.NDArray[np.float32],
+    start: int,
+) -> int:
+    """Encode the next samples from ``start`` on; return how many."""
+    block = np.ascontiguousarray(samples[start : start + 1024], np.float32)[None]
+    sound = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+    sound.sample_rate, sound.pts, sound.time_base = audio.rate, start, Fraction(1, audio.rate)
+    container.mux(audio.encode(sound))
+    return block.shape[1]

@@ -118,6 +118,7 @@ def paint(
     """Paint an object over pictures (n, height, width, 3), where it is there."""
     first, last = np.searchsorted(times, item.visible)
     last = max(last, first)
+    fade = _fading(item.visible, times)[first:last, None, None]
     times, shake = times[first:last], shake[first:last]
     if not len(times):
         return
@@ -138,7 +139,6 @@ def paint(
         phase=(item.phase + 2 * np.pi * item.rate_hz * times).astype(np.float32)[:, None, None],
         colour=item.colour,
     )
-    fade = _fading(item.visible, times)[:, None, None]
     region = pictures[first:last, top:bottom, left:right]
     for cover, colour in DRAWINGS[item.drawing](pose):
         opacity = (cover * fade)[..., None]
@@ -146,10 +146,11 @@ def paint(
 
 
 def _fading(visible: Span, times: npt.NDArray[np.float64]) -> Floats:
-    """Return how much of an object is seen, shape (n,): it comes and goes quickly, unless the film begins with it."""
+    """Return how much of an object is seen, shape (n,): it comes and goes quickly, unless the film begins or ends."""
     start, stop = visible
-    coming = (times - start) / _FADE_SECONDS if start > 0 else np.ones(len(times))
-    return np.clip(np.minimum(coming, (stop - times) / _FADE_SECONDS) + 0.3, 0, 1).astype(np.float32)
+    coming = (times - start) / _FADE_SECONDS if start > times[0] else np.ones(len(times))
+    going = (stop - times) / _FADE_SECONDS if stop <= times[-1] else np.ones(len(times))
+    return np.clip(np.minimum(coming, going) + 0.3, 0, 1).astype(np.float32)
 
 
 def _shaking(rng: np.random.Generator, count: int, rate_hz: int, pixels: float) -> npt.NDArray[np.int64]:
