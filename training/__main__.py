@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -16,12 +17,13 @@ from training.request import Request
 
 # Packages of the tasks other than sound events: each has a module ``command`` with ``STEPS`` and ``run(request)``.
 PACKAGES = {"lung_sounds": "lung", "cycle_segmentation": "segmentation"}
-STEPS = ("train", "calibrate", "tune", "evaluate", "export", "repeat", "plot")
+STEPS = ("extract", "train", "calibrate", "tune", "evaluate", "export", "repeat", "plot")
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m training", description="Train, calibrate, tune, evaluate and export a recipe."
+        prog="python -m training",
+        description="Extract the embeddings of a recipe, train, calibrate, tune, evaluate and export it.",
     )
     parser.add_argument("step", choices=STEPS)
     parser.add_argument("--recipe", help="folder name below training/recipes; plot needs --run alone")
@@ -42,6 +44,13 @@ def main(argv: list[str] | None = None) -> int:
         "--seeds",
         default="0,1,2",
         help="repeat: seeds that are trained, exported and evaluated (default: 0,1,2)",
+    )
+    parser.add_argument(
+        "--best",
+        type=int,
+        default=0,
+        metavar="N",
+        help="repeat: also the mean of the N seeds that are best on validation, of a recipe that cannot be exported",
     )
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave unreadable files out; they are counted and named"
@@ -70,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         task = recipe_task(request.recipe)
         if task == SOUND_EVENTS:
-            _sound_events(request, arguments.seeds)
+            _sound_events(request, arguments.seeds, arguments.best)
         else:
             _other_task(task, request)
     except StreamsedError as error:
@@ -88,10 +97,14 @@ def _other_task(task: str, request: Request) -> None:
     command.run(request)
 
 
-def _sound_events(request: Request, seeds: str) -> None:
+def _sound_events(request: Request, seeds: str, best: int) -> None:
     recipe = load_recipe(request.recipe, request.overrides)
     run, output = request.run, request.output
-    if request.step == "train":
+    if request.step == "extract":
+        from training.fusion.extract import extract
+
+        extract(recipe)
+    elif request.step == "train":
         from training.train import train
 
         train(recipe, run, resume=request.resume)
@@ -112,7 +125,14 @@ def _sound_events(request: Request, seeds: str) -> None:
     elif request.step == "repeat":
         from training.repeat import repeat, table
 
-        print(table(repeat(recipe, run, _seeds(seeds))))
+        summary = repeat(recipe, run, _seeds(seeds), best)
+        print(table(summary))
+        if best:
+            print(f"\nseeds {summary['best']['seeds']}, best on validation:\n\n{table(summary['best'])}")
+    elif recipe.offline_only:
+        from training.offline import evaluate_offline
+
+        print(json.dumps(evaluate_offline(recipe, run), indent=2))
     else:
         from training.evaluate import evaluate
 

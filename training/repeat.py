@@ -13,16 +13,18 @@ from typing import Any
 from streamsed.config import require
 from training.evaluate import evaluate
 from training.export import export
+from training.offline import PUBLISHED, evaluate_offline
 from training.recipe import Recipe
 from training.train import train
 
 SUMMARY = "summary.json"
 
 
-def repeat(recipe: Recipe, run: Path, seeds: Sequence[int]) -> dict[str, Any]:
+def repeat(recipe: Recipe, run: Path, seeds: Sequence[int], best: int = 0) -> dict[str, Any]:
     """Train, export and evaluate once for each seed, and write mean and standard deviation of every metric.
 
-    A seed whose ``metrics.json`` is there is not done again; one that was interrupted goes on.
+    A recipe that cannot be exported is scored as it is, on validation and test scenes. A seed whose ``metrics.json`` is
+    there is not done again; one that was interrupted goes on.
 
     Parameters
     ----------
@@ -31,14 +33,21 @@ def repeat(recipe: Recipe, run: Path, seeds: Sequence[int]) -> dict[str, Any]:
     run : Path
         Gets a folder ``seed<number>`` for each, and ``summary.json``.
     seeds : sequence of int
+    best : int
+        Above 0: also of the so many seeds with the largest mean of clip, segment and event F1 on the validation scenes
+        (Boes and Van hamme, section 5); for a recipe that cannot be exported.
 
     Returns
     -------
     dict
         What ``summary.json`` holds: for each number in ``metrics.json`` (nested ones by a dotted name) its
-        ``mean``, ``std`` (of a sample; None for one seed) and ``values`` in the order of the seeds.
+        ``mean``, ``std`` (of a sample; None for one seed) and ``values`` in the order of the seeds; with ``best`` the
+        same of those seeds under that name.
     """
     require(len(seeds) >= 1 and len(set(seeds)) == len(seeds), "seeds", "different numbers", list(seeds))
+    require(0 <= best <= len(seeds), "best", f"in [0, {len(seeds)}], the number of seeds", best)
+    scored = bool(recipe.offline_only) and recipe.data.validates
+    require(best == 0 or scored, "best", "0 for a recipe without scores of validation scenes", best)
     found: list[dict[str, float | None]] = []
     for seed in seeds:
         folder = run / f"seed{seed}"
@@ -46,18 +55,31 @@ def repeat(recipe: Recipe, run: Path, seeds: Sequence[int]) -> dict[str, Any]:
         if not metrics.exists():
             seeded = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, seed=seed))
             train(seeded, folder)
-            bundle = folder / "bundle"
-            shutil.rmtree(bundle, ignore_errors=True)
-            export(seeded, folder, bundle, metrics={})
-            evaluate(seeded, bundle, folder)
+            if recipe.offline_only:
+                evaluate_offline(seeded, folder)
+            else:
+                bundle = folder / "bundle"
+                shutil.rmtree(bundle, ignore_errors=True)
+                export(seeded, folder, bundle, metrics={})
+                evaluate(seeded, bundle, folder)
         found.append(dict(_numbers(json.loads(metrics.read_text()))))
-    names = [name for name in found[0] if all(name in other for other in found)]
-    summary = {
-        "seeds": list(seeds),
-        "metrics": {name: _spread([values[name] for values in found]) for name in names},
-    }
+    summary = _summary(seeds, found)
+    if best:
+        order = sorted(range(len(seeds)), key=lambda i: _on_validation(found[i]), reverse=True)[:best]
+        summary["best"] = _summary([seeds[i] for i in order], [found[i] for i in order])
     (run / SUMMARY).write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
     return summary
+
+
+def _summary(seeds: Sequence[int], found: Sequence[Mapping[str, float | None]]) -> dict[str, Any]:
+    names = [name for name in found[0] if all(name in other for other in found)]
+    metrics = {name: _spread([values[name] for values in found]) for name in names}
+    return {"seeds": list(seeds), "metrics": metrics}
+
+
+def _on_validation(values: Mapping[str, float | None]) -> float:
+    """Mean of the published scores; one that is undefined is worth nothing."""
+    return math.fsum(values[f"validation.{name}"] or 0.0 for name in PUBLISHED) / len(PUBLISHED)
 
 
 def table(summary: Mapping[str, Any]) -> str:
