@@ -15,8 +15,16 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from streamsed.bundle import Backend, Bundle, Provenance, Streaming, write_bundle, write_golden
-from streamsed.config import ClassPost, PostConfig, from_mapping
+from streamsed.bundle import (
+    Backend,
+    Bundle,
+    Provenance,
+    SideInputSpec,
+    Streaming,
+    write_bundle,
+    write_golden,
+)
+from streamsed.config import ClassPost, PostConfig, from_mapping, require
 from streamsed.detector import load
 from streamsed.errors import BundleError
 from streamsed.golden import check_golden, golden_samples, make_golden
@@ -49,9 +57,13 @@ def export(recipe: Recipe, run: Path, folder: Path, metrics: dict[str, object] |
 
     Raises
     ------
+    ConfigError
+        If the recipe asks for what no stream can give.
     BundleError
         If eager, TorchScript, ONNX and streamed outputs differ by more than 1e-5, or the golden check fails.
     """
+    only = ", ".join(recipe.offline_only)
+    require(not only, "recipe", "settings that a stream can follow, to export it", only)
     frames = scene_frames(recipe)
     calibration = read_calibration(recipe.folder / CALIBRATION_FILE, len(recipe.checkpoints))
     members: dict[str, dict[Backend, bytes | Path]] = {}
@@ -90,12 +102,22 @@ def export(recipe: Recipe, run: Path, folder: Path, metrics: dict[str, object] |
             **recipe.provenance,
         ),
         post_processing=read_post(recipe.folder / POST_FILE, recipe.post),
+        side_inputs=_side_inputs(recipe),
     )
     bundle = write_golden(folder, make_golden(load(folder), golden_samples(recipe.front_end.sample_rate)))
     report = check_golden(load(folder))
     if not report.passed:
         raise BundleError(f"bundle {folder}: golden check failed right after writing: {report}")
     return bundle
+
+
+def _side_inputs(recipe: Recipe) -> list[tuple[SideInputSpec, bytes]]:
+    if not recipe.fusion.sides:
+        return []
+    # Recipes that fuse nothing need neither encoders nor video.
+    from training.fusion.bundled import side_inputs_of
+
+    return side_inputs_of(recipe.fusion)
 
 
 def read_post(path: Path, untuned: ClassPost | None = None) -> PostConfig:

@@ -130,6 +130,10 @@ class SceneFeatures(Dataset[SceneItem]):
             () if self._sides is None else self._sides(index),
         )
 
+    def told(self, shares: SupervisionShares) -> SceneFeatures:
+        """Return the same scenes, of which less is known."""
+        return SceneFeatures(self._log_mels, self.labels.told(shares), self._sides)
+
     def statistics(self, scenes: int = 400) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of every band over the first scenes, shapes (n_mels,).
 
