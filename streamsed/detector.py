@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,12 @@ from streamsed.evidence import PosteriorFrames
 from streamsed.frontend import LogMel
 from streamsed.latency import LatencyBudget
 from streamsed.models import Provider, load_network, look_ahead_frames
+from streamsed.picture_feed import PictureFeed, Pictures
 from streamsed.posterior_stream import PosteriorStream
 from streamsed.postprocess import PostChain
 from streamsed.recording import recording_frames, recording_records
+from streamsed.side_encoders import ImageEncoder, load_side_encoders
+from streamsed.side_streams import side_latency_seconds
 from streamsed.sound_stream import StreamSettings, StreamStats, utc
 from streamsed.sources.resample import Resampler
 from streamsed.sources.samples import ChannelSelection
@@ -121,6 +124,8 @@ class Detector:
         Classes that Tags records can have.
     config : LogMelConfig or None
         The front-end; None for networks that take samples.
+    image_encoder : ImageEncoder or None
+        What makes embeddings of pictures for a model that sees; None for one that hears alone.
     """
 
     def __init__(
@@ -141,6 +146,8 @@ class Detector:
         self._networks = [
             load_network(bundle, member, backend, provider, num_threads) for member in bundle.members
         ]
+        self._encoders = load_side_encoders(bundle, provider, num_threads)
+        self.image_encoder = next((item for item in self._encoders if isinstance(item, ImageEncoder)), None)
 
     def stream(
         self,
@@ -230,10 +237,13 @@ class Detector:
             on_frames,
             _tagging(self.bundle, tag_thresholds),
             clip_tags,
+            self.image_encoder,
         )
 
     def _posterior_stream(self, profile: LatencyProfile, *, with_disagreement: bool) -> PosteriorStream:
-        return PosteriorStream(self.bundle, self._log_mel, self._networks, profile, with_disagreement)
+        return PosteriorStream(
+            self.bundle, self._log_mel, self._networks, profile, with_disagreement, self._encoders
+        )
 
     def latency(self, profile: str = "balanced", sample_rate: int | None = None) -> LatencyBudget:
         """Return the algorithmic delay of a stream under a latency profile, stage by stage.
@@ -255,17 +265,22 @@ class Detector:
         source: str | None = None,
         latency: str = "high",
         thresholds: Thresholds | None = None,
+        pictures: Pictures | None = None,
     ) -> list[Event]:
         """Detect the events of a whole recording, of any length.
 
         Parameters
         ----------
         recording : path or array_like
-            A file of any format that libsndfile reads, or samples of shape (n,) or (n, channels).
+            A file of any format that libsndfile reads, a video (with the extra ``video``), or samples of shape (n,) or
+            (n, channels). A model that takes pictures sees those of a video.
         sample_rate : int, optional
             Of an array, in Hz; the model's by default. Files know theirs.
         channel, source, latency, thresholds
             See :meth:`stream`.
+        pictures : (images, times), optional
+            Beside an array, for a model that takes them: RGB images of shape (N, height, width, 3), uint8, and their
+            times in seconds of the sound, shape (N,).
 
         Returns
         -------
@@ -282,7 +297,14 @@ class Detector:
             A parameter that cannot be used.
         """
         records = recording_records(
-            self, recording, sample_rate, source, channel=channel, latency=latency, thresholds=thresholds
+            self,
+            recording,
+            sample_rate,
+            source,
+            pictures,
+            channel=channel,
+            latency=latency,
+            thresholds=thresholds,
         )
         events = [record for record in records if isinstance(record, Event)]
         return sorted(events, key=lambda event: (event.onset, event.offset, event.label))
@@ -296,12 +318,13 @@ class Detector:
         source: str | None = None,
         latency: str = "high",
         thresholds: Thresholds | None = None,
+        pictures: Pictures | None = None,
     ) -> Tags:
         """Say which sounds there are in a whole recording, of any length, whenever they sound (audio tagging).
 
         Parameters
         ----------
-        recording, sample_rate, channel, source, latency
+        recording, sample_rate, channel, source, latency, pictures
             See :meth:`detect`.
         thresholds : float or mapping, optional
             Other thresholds of clip posteriors, for all labels or for some.
@@ -316,8 +339,8 @@ class Detector:
         FormatError, ConfigError
             As :meth:`detect`.
         """
-        options = {"channel": channel, "latency": latency, "tag_thresholds": thresholds, "clip_tags": True}
-        records = recording_records(self, recording, sample_rate, source, **options)
+        options: dict[str, Any] = {"channel": channel, "latency": latency, "tag_thresholds": thresholds}
+        records = recording_records(self, recording, sample_rate, source, pictures, clip_tags=True, **options)
         (tags,) = (record for record in records if isinstance(record, Tags))
         return tags
 
@@ -328,12 +351,13 @@ class Detector:
         *,
         channel: ChannelSelection = "mix",
         latency: str = "high",
+        pictures: Pictures | None = None,
     ) -> Floats:
         """Pool the posterior frames of a whole recording, of any length, as ``bundle.tagging`` says.
 
         Parameters
         ----------
-        recording, sample_rate, channel, latency
+        recording, sample_rate, channel, latency, pictures
             See :meth:`detect`.
 
         Returns
@@ -351,8 +375,8 @@ class Detector:
         def add(frames: PosteriorFrames) -> None:
             clip.add(frames.posteriors)
 
-        options = {"channel": channel, "latency": latency, "on_frames": add}
-        for _ in recording_records(self, recording, sample_rate, None, **options):
+        options: dict[str, Any] = {"channel": channel, "latency": latency, "on_frames": add}
+        for _ in recording_records(self, recording, sample_rate, None, pictures, **options):
             pass
         return clip.posteriors
 
@@ -363,6 +387,7 @@ class Detector:
         *,
         channel: ChannelSelection = "mix",
         latency: str = "high",
+        pictures: Pictures | None = None,
     ) -> Floats:
         """Compute the fused posteriors of a whole recording, as a stream does, before any post-processing.
 
@@ -374,6 +399,8 @@ class Detector:
             In Hz; the model's by default.
         channel, latency
             See :meth:`stream`.
+        pictures
+            See :meth:`detect`.
 
         Returns
         -------
@@ -385,7 +412,9 @@ class Detector:
         ConfigError
             A parameter that cannot be used, or NaN or Inf among the samples.
         """
-        return self._frames(samples, sample_rate, channel, latency, with_disagreement=False).posteriors
+        return self._frames(
+            samples, sample_rate, channel, latency, pictures, with_disagreement=False
+        ).posteriors
 
     def frames(
         self,
@@ -394,12 +423,13 @@ class Detector:
         *,
         channel: ChannelSelection = "mix",
         latency: str = "high",
+        pictures: Pictures | None = None,
     ) -> PosteriorFrames:
         """Compute what :meth:`posteriors` does, with confidence and disagreement of the members in every frame.
 
         Parameters
         ----------
-        samples, sample_rate, channel, latency
+        samples, sample_rate, channel, latency, pictures
             See :meth:`posteriors`.
 
         Returns
@@ -411,7 +441,7 @@ class Detector:
         ConfigError
             As :meth:`posteriors`.
         """
-        return self._frames(samples, sample_rate, channel, latency, with_disagreement=True)
+        return self._frames(samples, sample_rate, channel, latency, pictures, with_disagreement=True)
 
     def _frames(
         self,
@@ -419,13 +449,15 @@ class Detector:
         sample_rate: int | None,
         channel: ChannelSelection,
         latency: str,
+        pictures: Pictures | None = None,
         *,
         with_disagreement: bool,
     ) -> PosteriorFrames:
         profile = latency_profile(latency)
         rate = self.sample_rate if sample_rate is None else sample_rate
         stream = self._posterior_stream(profile, with_disagreement=with_disagreement)
-        return recording_frames(stream, samples, rate, self.sample_rate, channel, profile)
+        feed = None if pictures is None else PictureFeed.of_arrays(self.image_encoder, pictures)
+        return recording_frames(stream, samples, rate, self.sample_rate, channel, profile, feed)
 
 
 def latency_budget(
@@ -446,7 +478,7 @@ def _budget(bundle: Bundle, profile: LatencyProfile, chain: PostChain) -> Latenc
     return LatencyBudget(
         resampling=0.0,
         framing=clock.frame_seconds + clock.shift_seconds,
-        look_ahead=look_ahead_frames(bundle, profile) * hop_seconds,
+        look_ahead=look_ahead_frames(bundle, profile) * hop_seconds + side_latency_seconds(bundle),
         chunk=profile.chunk_seconds,
         median=chain.latency_frames * clock.frame_seconds,
         min_gap=(chain.final_latency_frames - chain.latency_frames - 1) * clock.frame_seconds,

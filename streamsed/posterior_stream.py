@@ -20,6 +20,8 @@ from streamsed.models import (
     warm_up_frames,
 )
 from streamsed.postprocess import fuse
+from streamsed.side_encoders import SideEncoder
+from streamsed.side_streams import PresenceCallback, SideStreams
 
 Floats = npt.NDArray[np.float32]
 
@@ -42,6 +44,8 @@ class PosteriorStream:
     profile : LatencyProfile
     with_disagreement : bool
         Whether to compute how much the members differ.
+    encoders : sequence of SideEncoder
+        Of the side inputs of the bundle, shared.
 
     Attributes
     ----------
@@ -56,9 +60,12 @@ class PosteriorStream:
         networks: Sequence[Network],
         profile: LatencyProfile,
         with_disagreement: bool = False,
+        encoders: Sequence[SideEncoder] = (),
     ) -> None:
         frame_samples, _ = manifest.frame_shape
         self._front_end = OnlineWaveform(frame_samples) if log_mel is None else OnlineLogMel(log_mel)
+        self._sides = SideStreams(encoders, log_mel.config) if log_mel is not None and encoders else None
+        self._stride = manifest.time_stride
         weights = manifest.fusion.weights
         self._members = [
             _Member(model_stream(network, manifest, profile), weight)
@@ -105,7 +112,18 @@ class PosteriorStream:
 
     def process(self, samples: Floats) -> PosteriorFrames:
         """Take samples, shape (n,) float32, any n; return the posterior frames that became final."""
-        return self._advance(self._front_end.process(samples))
+        frames = self._front_end.process(samples)
+        return self._advance(frames if self._sides is None else self._sides.process(samples, frames))
+
+    def watch_pictures(self, callback: PresenceCallback) -> None:
+        """Have ``callback`` called with the times of new input frames and whether they have a picture."""
+        assert self._sides is not None  # a model without pictures is not watched
+        self._sides.on_presence = callback
+
+    def push_picture(self, features: Floats, time_seconds: float) -> None:
+        """Take the embedding, shape (D,), of a picture; see :meth:`SideStreams.push_picture`."""
+        assert self._sides is not None  # a model without pictures gets none
+        self._sides.push_picture(features, time_seconds)
 
     def _advance(self, frames: Floats) -> PosteriorFrames:
         returning = [member for member in self._members if member.is_wanted and not member.is_fed]
@@ -127,7 +145,9 @@ class PosteriorStream:
 
     def gap(self) -> PosteriorFrames:
         """Return what is due before a hole in the signal; call :meth:`resume` after it."""
-        return self._end()
+        if self._sides is None:
+            return self._end()
+        return join_frames([self._advance(self._sides.end()), self._end()])
 
     def _end(self, finish: bool = False) -> PosteriorFrames:
         outputs: list[Outputs | None] = []
@@ -153,6 +173,8 @@ class PosteriorStream:
             How many posterior frames were lost.
         """
         self._front_end.skip(frame * self._posterior_samples - self._front_end.position_samples)
+        if self._sides is not None:
+            self._sides.resume(frame * self._stride)
         lost = frame - self._frames
         self._frames = frame
         self._since_gap = 0
@@ -160,11 +182,17 @@ class PosteriorStream:
 
     def flush(self) -> PosteriorFrames:
         """Return what is due at the end; afterwards only :meth:`reset` is legal."""
-        return join_frames([self._advance(self._front_end.flush()), self._end(finish=True)])
+        frames = self._front_end.flush()
+        if self._sides is not None:
+            # Nothing is left in a front-end whose frames are left-aligned.
+            frames = self._sides.end()
+        return join_frames([self._advance(frames), self._end(finish=True)])
 
     def reset(self) -> None:
         """Become equal to a new stream."""
         self._front_end.reset()
+        if self._sides is not None:
+            self._sides.reset()
         for member in self._members:
             member.reset()
         self._frames = self._since_gap = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,13 @@ from streamsed.config import LatencyProfile, require
 from streamsed.errors import ConfigError
 from streamsed.evidence import PosteriorFrames, join_frames
 from streamsed.health import MAX_LEVEL
+from streamsed.picture_feed import PictureFeed, Pictures, video_feed
 from streamsed.posterior_stream import PosteriorStream
-from streamsed.sound_stream import SoundModel
-from streamsed.sources.file import FileSource
+from streamsed.sound_stream import SoundModel, SoundStream
+from streamsed.sources.base import Block
 from streamsed.sources.resample import Resampler
 from streamsed.sources.samples import ChannelSelection, as_samples, mix_down
+from streamsed.sources.video_sound import open_recording
 from streamsed.types import Record
 
 Floats = npt.NDArray[np.float32]
@@ -32,6 +35,7 @@ def recording_records(
     recording: str | os.PathLike[str] | npt.ArrayLike,
     sample_rate: int | None,
     source: str | None,
+    pictures: Pictures | None = None,
     **options: Any,
 ) -> Iterator[Record]:
     """Yield the records of a whole recording.
@@ -45,21 +49,51 @@ def recording_records(
         Of an array; None for a file, or for the model's.
     source : str or None
         How records call it; by default the name of the file, or "array".
+    pictures : Pictures, optional
+        Beside an array; a video file has its own.
     **options
         For ``detector.stream``.
     """
     if not isinstance(recording, (str, os.PathLike)):
         stream = detector.stream(sample_rate, source="array" if source is None else source, **options)
-        yield from stream.process(recording)
+        if pictures is None:
+            yield from stream.process(recording)
+        else:
+            rate = detector.sample_rate if sample_rate is None else sample_rate
+            feed = PictureFeed.of_arrays(detector.image_encoder, pictures)
+            for part, end_seconds in _parts(as_samples(recording), rate, round(_READ_SECONDS * rate)):
+                feed.give(stream.picture_embedding, end_seconds)
+                yield from stream.process(part)
         yield from stream.flush()
         return
+    require(pictures is None, "pictures", "None for a file, which has its own", "pictures")
     require(sample_rate is None, "sample_rate", "None for a file, which knows its own", sample_rate)
-    with FileSource(recording) as file:
+    with contextlib.closing(open_recording(recording)) as file:
         name = Path(recording).stem if source is None else source
         stream = detector.stream(file.sample_rate, file.channels, source=name, **options)
-        while (block := file.read(max(1, round(_READ_SECONDS * file.sample_rate)))) is not None:
-            yield from stream.process(block.samples)
-        yield from stream.flush()
+        step = max(1, round(_READ_SECONDS * file.sample_rate))
+        with video_feed(detector.image_encoder, recording) as feed:
+            while (block := file.read(step)) is not None:
+                yield from take_block(stream, block, file.sample_rate, feed)
+            yield from stream.flush()
+            feed.raise_damage()
+
+
+def take_block(
+    stream: SoundStream[Any], block: Block, sample_rate: int, feed: PictureFeed
+) -> Iterator[Record]:
+    """Yield the records of a block of a recording, what was lost before it and its pictures first."""
+    if block.missing_frames_before:
+        yield from stream.gap(block.missing_frames_before, block.missing_cause)
+    feed.give(stream.picture_embedding, (block.start_position + len(block.samples)) / sample_rate)
+    yield from stream.process(block.samples)
+
+
+def _parts(samples: Floats, sample_rate: int, step: int) -> Iterator[tuple[Floats, float]]:
+    """Yield parts of ``step`` samples, and when each ends in seconds."""
+    for begin in range(0, len(samples), step):
+        part = samples[begin : begin + step]
+        yield part, (begin + len(part)) / sample_rate
 
 
 def recording_frames(
@@ -69,6 +103,7 @@ def recording_frames(
     model_rate: int,
     channel: ChannelSelection,
     profile: LatencyProfile,
+    feed: PictureFeed | None = None,
 ) -> PosteriorFrames:
     """Return the posterior frames of a whole recording, as a stream gives them.
 
@@ -83,6 +118,8 @@ def recording_frames(
     channel
         See :meth:`streamsed.Detector.stream`.
     profile : LatencyProfile
+    feed : PictureFeed, optional
+        Its pictures.
 
     Raises
     ------
@@ -94,7 +131,9 @@ def recording_frames(
         raise ConfigError(f"samples: expected values within ±{MAX_LEVEL:g}, got NaN, Inf or larger ones")
     resampler = Resampler(sample_rate, model_rate)
     step = max(1, round(profile.chunk_seconds * sample_rate))
-    parts = [
-        stream.process(resampler.process(mono[begin : begin + step])) for begin in range(0, len(mono), step)
-    ]
+    parts = []
+    for part, end_seconds in _parts(mono, sample_rate, step):
+        if feed is not None:
+            feed.give(stream.push_picture, end_seconds)
+        parts.append(stream.process(resampler.process(part)))
     return join_frames([*parts, stream.process(resampler.flush()), stream.flush()])

@@ -22,6 +22,7 @@ from streamsed.latency import CycleLatency
 from streamsed.models import Provider, load_network
 from streamsed.posterior_stream import PosteriorStream
 from streamsed.recording import recording_frames, recording_records
+from streamsed.side_encoders import ImageEncoder
 from streamsed.sound_stream import StreamSettings, utc
 from streamsed.sources.resample import Resampler
 from streamsed.sources.samples import ChannelSelection
@@ -53,6 +54,8 @@ class CycleDetector:
         Networks that classify a cycle.
     tag_count : int
         Classes that Tags records can have: those of the segmenter.
+    image_encoder : None
+        It hears alone.
     classifier : CycleClassifier
         Maps the samples of a cycle to posteriors.
     """
@@ -71,6 +74,7 @@ class CycleDetector:
         self.sample_rate = bundle.sample_rate
         self.member_count = len(bundle.classifier.members)
         self.tag_count = len(bundle.segmenter.labels)
+        self.image_encoder: ImageEncoder | None = None
         self._segmenter = segmenter
         boundary_finder(bundle, segmenter)  # an unknown kind is to be known now
         assert bundle.segmenter.front_end is not None  # the manifest saw to it

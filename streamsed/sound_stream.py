@@ -18,6 +18,7 @@ from streamsed.errors import ConfigError, StateError
 from streamsed.health import SignalMonitor
 from streamsed.latency import StreamLatency
 from streamsed.ownership import OneThread
+from streamsed.side_encoders import ImageEncoder
 from streamsed.sources.resample import Resampler
 from streamsed.sources.samples import ChannelSelection, as_samples, check_selection, mix_down
 from streamsed.tagging import strongest
@@ -119,7 +120,11 @@ class SoundStream(ABC, Generic[Latency]):
     labels : tuple of str
     member_count : int
         How many networks the model has.
+    image_encoder : ImageEncoder or None
+        Of a model that takes pictures.
     """
+
+    image_encoder: ImageEncoder | None = None
 
     def __init__(
         self,
@@ -182,6 +187,10 @@ class SoundStream(ABC, Generic[Latency]):
     @abstractmethod
     def _counts(self) -> Counts:
         """Count; may be called from any thread."""
+
+    def _push_picture(self, features: Floats, time_seconds: float) -> None:
+        """Take the embedding of a picture; only of a model that has an encoder."""
+        raise NotImplementedError
 
     @property
     @abstractmethod
@@ -346,6 +355,40 @@ class SoundStream(ABC, Generic[Latency]):
         moment = self._settings.time_origin + timedelta(seconds=seconds)
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
+    def picture(self, image: npt.ArrayLike, time_seconds: float) -> None:
+        """Take a picture; it counts for the sound that is processed from now on, for ``max_age_seconds`` of the model.
+
+        To be given before the sound of its time, so that results do not depend on how the sound is cut, and in the
+        order of time. More than ``image_encoder.rate_hz`` a second are not needed.
+
+        Parameters
+        ----------
+        image : array_like, shape (height, width, 3), uint8
+            RGB, upright, of any size.
+        time_seconds : float
+            When it was there, in seconds of the sound since the stream began, gaps counted.
+
+        Raises
+        ------
+        ConfigError
+            If the model takes no pictures; another type or shape; a time before that of an earlier picture.
+        StateError
+            After ``flush``, while another thread is inside, or with thousands of pictures ahead of the sound.
+        """
+        with self._alone("picture"):
+            self._push_picture(self._needed_encoder("picture")(image), time_seconds)
+
+    def picture_embedding(self, features: npt.ArrayLike, time_seconds: float) -> None:
+        """Take what :attr:`image_encoder` made of a picture, shape (D,); otherwise as :meth:`picture`."""
+        with self._alone("picture_embedding"):
+            self._needed_encoder("picture_embedding")
+            self._push_picture(np.asarray(features, np.float32), time_seconds)
+
+    def _needed_encoder(self, verb: str) -> ImageEncoder:
+        if self.image_encoder is None:
+            raise ConfigError(f"{verb}: expected a model that takes pictures, got one that hears alone")
+        return self.image_encoder
+
     def gap(self, missing_samples: int, cause: GapCause) -> list[Record]:
         """Account for sound that was lost right after what was taken in so far.
 
@@ -456,6 +499,8 @@ class SoundModel(Protocol):
         Networks of the ensemble.
     tag_count : int
         Classes that Tags records can have.
+    image_encoder : ImageEncoder or None
+        Of a model that takes pictures.
     """
 
     name: str
@@ -463,6 +508,7 @@ class SoundModel(Protocol):
     sample_rate: int
     member_count: int
     tag_count: int
+    image_encoder: ImageEncoder | None
 
     def stream(
         self,

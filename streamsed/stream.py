@@ -11,8 +11,10 @@ import numpy.typing as npt
 from streamsed.config import FrameClock, LatencyProfile, TaggingConfig
 from streamsed.evidence import FrameHistory, PosteriorFrames, uncertainty
 from streamsed.latency import LatencyBudget
+from streamsed.picture_monitor import PictureMonitor
 from streamsed.posterior_stream import PosteriorStream
 from streamsed.postprocess import Decision, PostChain
+from streamsed.side_encoders import ImageEncoder
 from streamsed.sound_stream import Counts, SoundStream, StreamSettings
 from streamsed.tagging import ClipPooling, strongest, tags_of
 from streamsed.types import Event, Onset, Record, Retract, Tags
@@ -41,6 +43,7 @@ class DetectorStream(SoundStream[LatencyBudget]):
         on_frames: FramesCallback | None,
         tagging: TaggingConfig,
         clip_tags: bool,
+        image_encoder: ImageEncoder | None = None,
     ) -> None:
         super().__init__(settings, labels, model_rate, frame_samples, profile, budget, posteriors.members)
         self._posteriors = posteriors
@@ -52,6 +55,11 @@ class DetectorStream(SoundStream[LatencyBudget]):
         window = max(1, round(tagging.window_seconds / clock.frame_seconds))
         self._window = ClipPooling(len(labels), tagging.pooling, window) if settings.top_k else None
         self._clip = ClipPooling(len(labels), tagging.pooling) if clip_tags else None
+        self.image_encoder = image_encoder
+        self._pictures: PictureMonitor | None = None
+        if image_encoder is not None:
+            self._pictures = PictureMonitor(settings.source)
+            posteriors.watch_pictures(self._pictures.add)
         self._begin_counting()
 
     def _begin_counting(self) -> None:
@@ -64,6 +72,8 @@ class DetectorStream(SoundStream[LatencyBudget]):
         self._history.reset()
         for pooling in self._poolings:
             pooling.reset()
+        if self._pictures is not None:
+            self._pictures.reset()
         self._begin_counting()
 
     def _counts(self) -> Counts:
@@ -82,6 +92,9 @@ class DetectorStream(SoundStream[LatencyBudget]):
     def _set_members(self, count: int) -> None:
         self._posteriors.set_members(count)
 
+    def _push_picture(self, features: Floats, time_seconds: float) -> None:
+        self._posteriors.push_picture(features, time_seconds)
+
     def _analyse(self, mono: Floats) -> list[Record]:
         return self._decide(self._posteriors.process(mono))
 
@@ -95,20 +108,25 @@ class DetectorStream(SoundStream[LatencyBudget]):
         return self._records(self._chain.gap(lost)) if lost else []
 
     def _end(self) -> list[Record]:
-        records = [*self._decide(self._posteriors.flush()), *self._records(self._chain.flush())]
+        records = self._decide(self._posteriors.flush())
+        if self._pictures is not None:
+            self._pictures.end()
+            records += self._pictures.take()
+        records += self._records(self._chain.flush())
         return records if self._clip is None else [*records, self._clip_tags(self._clip)]
 
     def _decide(self, frames: PosteriorFrames) -> list[Record]:
         """Turn new frames into records."""
         if len(frames) == 0:
             return []
+        seen: list[Record] = [] if self._pictures is None else [*self._pictures.take()]
         self._history.append(frames)
         self._frames_with_fewer += int((frames.members < self.member_count).sum())
         if self._on_frames is not None:
             self._on_frames(frames)
         for pooling in self._poolings:
             pooling.add(frames.posteriors)
-        records = self._records(self._chain.process(frames.posteriors))
+        records = [*seen, *self._records(self._chain.process(frames.posteriors))]
         newest = self._tags(self.labels, frames.posteriors[-1], self._posteriors.frames)
         return records + [self._with_window(item) for item in newest]
 
@@ -170,6 +188,7 @@ class DetectorStream(SoundStream[LatencyBudget]):
                 emitted_seconds=self._emitted_seconds,
                 time_utc=time_utc,
                 members_skipped=self._history.skipped(decided, decided) or None,
+                modalities=self._modalities(decided, decided),
             )
         offset = item.onset if item.offset is None else item.offset
         trust = self._history.confidence(item.onset, offset)
@@ -186,4 +205,12 @@ class DetectorStream(SoundStream[LatencyBudget]):
             emitted_seconds=self._emitted_seconds,
             time_utc=time_utc,
             members_skipped=self._history.skipped(item.onset, offset) or None,
+            modalities=self._modalities(item.onset, offset),
         )
+
+    def _modalities(self, onset: float, offset: float) -> list[str] | None:
+        """What a model of several modalities had between two moments."""
+        if self._pictures is None or self.image_encoder is None:
+            return None
+        seen = self._pictures.has_pictures(onset, offset)
+        return ["audio", self.image_encoder.name] if seen else ["audio"]

@@ -26,6 +26,7 @@ HealthCondition = Literal[
     "speech",
     "contact_noise",
     "no_breathing",
+    "no_picture",
 ]
 
 
@@ -61,7 +62,8 @@ class Onset(_Record):
     """An event that seems to have begun; an :class:`Event` or a :class:`Retract` with the same id follows.
 
     ``members_skipped`` is there if members of an ensemble had been left out under overload when it was decided,
-    and says how many.
+    and says how many. ``modalities`` are those that a model of several had at that moment, such as
+    ``["audio", "visual"]``.
     """
 
     type: ClassVar[str] = "onset"
@@ -74,6 +76,7 @@ class Onset(_Record):
     emitted_seconds: float | None = None
     time_utc: str | None = None
     members_skipped: int | None = None
+    modalities: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ class Event(_Record):
     trust themselves with such a sound, the mean over the frames of Σ w_m c_m / Σ w_m; 1 for a model without
     confidences. ``emitted_seconds`` is how much audio had been taken in when it was decided.
     ``members_skipped`` is there if members of an ensemble were left out under overload, and says how many at most.
+    ``modalities`` are those that a model of several had for at least half of the event.
     """
 
     type: ClassVar[str] = "event"
@@ -155,6 +159,7 @@ class Event(_Record):
     emitted_seconds: float | None = None
     time_utc: str | None = None
     members_skipped: int | None = None
+    modalities: list[str] | None = None
 
 
 @dataclass(frozen=True)

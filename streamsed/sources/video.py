@@ -19,6 +19,10 @@ Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 
 
+class NoPictures(FormatError):  # noqa: N818 - a kind of FormatError
+    """A file that has sound only."""
+
+
 class Picture:
     """One picture and its time.
 
@@ -139,7 +143,7 @@ class VideoFrames:
         video = container.video
         if video is None:
             self.close()
-            raise FormatError(f"{self.path}: no pictures in it")
+            raise NoPictures(f"{self.path}: no pictures in it")
         width, height = int(video.codec_context.width or 0), int(video.codec_context.height or 0)
         if not (width > 0 and height > 0):
             self.close()
@@ -188,6 +192,7 @@ class VideoFrames:
         rate = container.video.average_rate
         step = 1.0 / float(rate) if rate else 0.04
         origin: float | None = None
+        count = 0
         for kind, frame in container.decode(*streams):
             if kind == "audio":
                 assert self._times is not None
@@ -197,8 +202,11 @@ class VideoFrames:
             origin = stamp if origin is None else origin
             seconds = stamp - origin if self._times is None else self._times.drift.to_sound(stamp)
             usable = frame.width > 0 and frame.height > 0 and not frame.is_corrupt
+            count += usable
             if usable and slots.takes(seconds):
                 yield Picture(seconds, frame, self._size)
+        if count == 0:
+            raise NoPictures(f"{self.path}: no pictures in it: 0 frames")
 
     def close(self) -> None:
         """Close the file; may be called twice."""
