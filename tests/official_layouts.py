@@ -186,6 +186,72 @@ def write_desed(root: Path) -> Path:
     return root
 
 
+WEAK_2018 = {
+    "Y-BJNMHMZDcU_50.000_60.000": "Alarm_bell_ringing,Dog",
+    "YOTsn73eqbfc_10.000_20.000": "Speech",
+    "Y06RreMb5qbE_0.000_10.000": "Cat;Speech",
+    "Y0a11QQfgeEQ_20.000_30.000": "Dog",
+}
+IN_DOMAIN_2018 = ("Y-0xzrMun0Rs_30.000_40.000", "Y-1nilez17Dg_30.000_40.000", "Y-4tWr1f9vZw_5.000_15.000")
+OUT_OF_DOMAIN_2018 = ("Y_0DXTpKqGYk_30.000_40.000",)
+STRONG_2018 = {
+    "test": {
+        "YDcfMtBcFV5k_70.000_80.000": [(0.25, 1.0, "Speech"), (0.5, 1.75, "Dog")],
+        "YTp7eOEmGdn4_80.000_90.000": [(0.0, 2.0, "Cat")],
+        "Y5J603SAj7QM_210.000_220.000": [(1.0, 1.5, "Alarm_bell_ringing")],
+    },
+    "eval": {
+        "YGQ4gE_NWf1c_30.000_40.000": [(0.5, 1.25, "Dog")],
+        "YKvcMzrTkpCk_130.000_140.000": [(0.0, 1.0, "Speech")],
+    },
+}
+SHORT_2018 = "Y0a11QQfgeEQ_20.000_30.000"
+# Whose sound is in the video alone.
+SILENT_2018 = IN_DOMAIN_2018[1]
+
+
+def write_dcase2018(root: Path, seconds: float = 2.0, *, videos: bool = True) -> Path:
+    """Write the data of DCASE 2018 task 4, with one clip that is shorter than the others.
+
+    With ``videos``, those of training lie in folders of their own, those of ``test`` beside the sound, and of one clip
+    there is no other sound.
+    """
+    subsets = {
+        "train/weak": tuple(WEAK_2018),
+        "train/unlabel_in_domain": IN_DOMAIN_2018,
+        "train/unlabel_out_of_domain": OUT_OF_DOMAIN_2018,
+        **{subset: tuple(clips) for subset, clips in STRONG_2018.items()},
+    }
+    dataset = root / "dataset"
+    for subset, clips in subsets.items():
+        for number, clip in enumerate(clips):
+            length = 0.6 * seconds if clip == SHORT_2018 else seconds
+            folder = dataset / "audio" / subset
+            if videos and subset != "eval":
+                place = folder if subset == "test" else dataset / "video" / subset
+                write_film(place / f"{clip}.mp4", length, seed=number, sound=clip == SILENT_2018)
+            if not videos or clip != SILENT_2018:
+                write_audio(folder / f"{clip}.wav", length, rate=16000)
+    metadata = dataset / "metadata"
+    weak = [(f"{clip}.wav", labels) for clip, labels in WEAK_2018.items()]
+    write_lines(metadata / "train/weak.csv", ("filename", "event_labels"), *weak)
+    for name, clips in (("unlabel_in_domain", IN_DOMAIN_2018), ("unlabel_out_of_domain", OUT_OF_DOMAIN_2018)):
+        write_lines(metadata / f"train/{name}.csv", ("filename",), *((f"{clip}.wav",) for clip in clips))
+    for subset, recordings in STRONG_2018.items():
+        rows = [(f"{clip}.wav", *event) for clip, events in recordings.items() for event in events]
+        write_lines(metadata / subset / f"{subset}.csv", DESED_HEADER, *rows)
+    return root
+
+
+def write_film(path: Path, seconds: float, seed: int = 0, *, sound: bool = True) -> Path:
+    """Write a video of grey pictures, 15 a second, and noise."""
+    from videos import ramp, write_video
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).normal(0, 0.1, round(16000 * seconds)).astype(np.float32)
+    return write_video(path, pictures=ramp(round(15 * seconds)), samples=noise if sound else None)
+
+
 def jams(events: Events) -> dict[str, object]:
     """Return what URBAN-SED's generator writes, with the background first."""
     background = {"role": "background", "label": "noise", "event_time": 0, "event_duration": 3.0}

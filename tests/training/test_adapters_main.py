@@ -48,15 +48,19 @@ def test_annotations_from_elsewhere(tmp_path, capsys):
     assert "office" in capsys.readouterr().out
 
 
-def test_the_first_problem_ends_it_and_a_check_lists_all(tmp_path, capsys):
+def test_problems_end_it_and_all_are_named(tmp_path, capsys):
     root = official.write_scenes(tmp_path)
     (root / "audio/scene_00000.flac").write_text("gone")
     (root / "audio/scene_00002.flac").unlink()
     assert main(["scenes", str(root)]) == 6
     printed, said = capsys.readouterr()
     assert printed == ""
-    assert said.startswith(f"adapters: {root}/audio/scene_00000.flac: ")
-    assert said.endswith("(the first of 2 problems; a check lists them)\n")
+    first, *others = said.splitlines()
+    assert first == f"adapters: {root}: 2 problems:"
+    assert [line.split(": ")[0].strip() for line in others] == [
+        f"{root}/audio/scene_00000.flac",
+        f"{root}/audio/scene_00002.flac",
+    ]
     assert main(["scenes", str(root), "--check"]) == 6
     printed, said = capsys.readouterr()
     assert "problems: 2\n" in printed

@@ -10,6 +10,7 @@ from streamsed.errors import FormatError
 from training.data.adapters.entries import Entry, Findings, Line, ReadOptions, Weak
 from training.data.adapters.labels import LabelMap
 from training.data.adapters.recording import Dataset, Recording, Skipped
+from training.data.adapters.videos import Videos
 from training.data.soundscapes import SceneEvent
 from training.sound import seconds_of
 
@@ -17,7 +18,7 @@ from training.sound import seconds_of
 def assemble(name: str, findings: Findings, options: ReadOptions) -> Dataset:
     """Open every listed file and make recordings of them; what is wrong is among the data set's problems."""
     mapping = options.labels or _as_spelled(findings.entries)
-    recordings, skipped = [], []
+    recordings, skipped, videos = [], [], Videos()
     for entry in sorted(findings.entries, key=lambda item: item.path):
         try:
             duration = seconds_of(entry.path, options.decode)
@@ -28,7 +29,14 @@ def assemble(name: str, findings: Findings, options: ReadOptions) -> Dataset:
             else:
                 findings.problems.append(reason)
             continue
-        recordings.append(_Labels(mapping, findings, options.overrun_seconds).recording(entry, duration))
+        labels = _Labels(mapping, findings, options.overrun_seconds)
+        with findings.collecting():
+            recordings.append(labels.recording(entry, duration, videos.of(entry.path)))
+    silent = sum(item.path == item.video for item in recordings)
+    if silent:
+        findings.notes.append(
+            f"{silent} of {len(recordings)} recordings have no audio file: the video's sound is read"
+        )
     if not recordings and not findings.problems:
         findings.problems.append(f"{name}: expected at least one readable recording, got none")
     return Dataset(
@@ -60,7 +68,7 @@ class _Labels:
     targets: list[SceneEvent] = field(default_factory=list)
     interference: list[SceneEvent] = field(default_factory=list)
 
-    def recording(self, entry: Entry, duration: float) -> Recording:
+    def recording(self, entry: Entry, duration: float, video: Path | None) -> Recording:
         for line in entry.lines:
             self._add(line, entry.path, duration)
         weak = [(weak, self._class_of(weak.label, weak.where)) for weak in entry.weak]
@@ -75,6 +83,7 @@ class _Labels:
             entry.supervision,
             _names(weak, target=True),
             _names(weak, target=False),
+            video,
         )
 
     def _class_of(self, label: str, where: str) -> tuple[str, bool] | None:

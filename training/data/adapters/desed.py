@@ -1,5 +1,9 @@
 """DESED as DCASE task 4 distributes it: tables below ``metadata``, sound below ``audio``, under the same paths.
 
+The data of DCASE 2018 task 4 are laid out alike: ``train/weak.csv``, ``train/unlabel_in_domain.csv``,
+``train/unlabel_out_of_domain.csv``, ``test/test.csv`` and ``eval/eval.csv``, in ``audio`` and ``metadata`` or below a
+folder ``dataset``. Videos lie below ``video``, or beside the sound; where there is no audio file, theirs is read.
+
 Synthetic soundscapes, AudioSet clips with strong labels, validation and public evaluation are strongly labelled,
 ``weak`` has labels of whole clips, ``unlabel_in_domain`` nothing.
 """
@@ -24,7 +28,7 @@ from training.data.adapters.entries import (
     visible,
 )
 from training.data.adapters.recording import Supervision
-from training.data.adapters.tables import header_of, read_columns
+from training.data.adapters.tables import Row, header_of, read_columns, read_rows
 
 # Where the folder is not called as the table.
 _FOLDERS = {"train/audioset_strong": "train/strong_label_real"}
@@ -32,15 +36,22 @@ _FOLDERS = {"train/audioset_strong": "train/strong_label_real"}
 _HALVES = dict.fromkeys(("validation/eval_dcase2018", "validation/test_dcase2018"), "validation/validation")
 # The baseline keeps resampled copies beside the originals.
 _SUFFIXES = ("", "_16k")
-_CLIP = re.compile(r"Y(.{11})_\d+\.\d+_\d+\.\d+")
+_CLIP = re.compile(r"Y?(.{11})_\d+\.\d+_\d+\.\d+")
+# The description of 2018 has semicolons, its files have commas.
+_COMMAS = re.compile("[,;]")
+# What a table without header is, by its number of columns.
+_BARE: dict[int, Supervision] = {1: "unlabelled", 2: "weak", 4: "strong"}
 # The generator's own name of a soundscape.
 _GENERATED = (".jams",)
 
 
 def find(folder: Path, options: ReadOptions, findings: Findings) -> None:
     """Find the files of every table; a subset is named by its table's path, such as ``train/weak``."""
+    if not (folder / "metadata").is_dir() and (folder / "dataset" / "metadata").is_dir():
+        folder = folder / "dataset"
     metadata = require_folder(folder / "metadata", "tables such as train/weak.tsv")
-    require_folder(folder / "audio", "sound under the paths of the tables")
+    if not (folder / "video").is_dir():
+        require_folder(folder / "audio", "sound under the paths of the tables")
     tables = {
         table.relative_to(metadata).with_suffix("").as_posix(): table
         for table in visible(metadata.rglob("*"))
@@ -49,20 +60,19 @@ def find(folder: Path, options: ReadOptions, findings: Findings) -> None:
     tables = {name: table for name, table in tables.items() if _HALVES.get(name) not in tables}
     if not tables:
         raise FormatError(f"{metadata}: expected tables with a column 'filename', got none")
-    bare = _unlabelled_folders(folder / "audio", tables)
+    bare = _unlabelled_folders(folder, tables)
     require_subsets(options.subsets, [*tables, *bare])
     for name in options.subsets or [*tables, *bare]:
         with findings.collecting():
             if name in bare:
-                for path in audio_by_stem(bare[name]).values():
+                for path in _media(folder, name)[1].values():
                     findings.entries.append(_entry(path, name, str(bare[name]), supervision="unlabelled"))
             else:
                 _add_table(folder, name, tables[name], findings)
 
 
 def _add_table(folder: Path, name: str, table: Path, findings: Findings) -> None:
-    audio_folder = _audio_folder(folder / "audio", name)
-    audio = audio_by_stem(audio_folder)
+    audio_folder, audio = _media(folder, name)
     listed: set[Path] = set()
     for entry in _entries(table, name, audio_folder, audio):
         if entry.path in listed:
@@ -88,18 +98,18 @@ def _entries(table: Path, name: str, folder: Path, audio: dict[str, Path]) -> li
             for filename, events in read_event_list(table).recordings.items()
         ]
     if supervision == "weak":
-        rows = read_columns(table, ("filename", "event_labels"))
+        rows = _rows(table, ("filename", "event_labels"))
         return [
             _entry(
                 path_of(filename),
                 name,
                 where,
                 supervision="weak",
-                weak=tuple(Weak(label.strip(), where) for label in labels.split(",") if label.strip()),
+                weak=tuple(Weak(label.strip(), where) for label in _COMMAS.split(labels) if label.strip()),
             )
             for (filename, labels), where in rows
         ]
-    rows = read_columns(table, ("filename",))
+    rows = _rows(table, ("filename",))
     return [_entry(path_of(filename), name, where, supervision="unlabelled") for (filename,), where in rows]
 
 
@@ -120,7 +130,10 @@ def _entry(
 
 def _supervision(table: Path) -> Supervision | None:
     """Return what a table with this header says, or None: durations, licences, lists of other names."""
-    columns = set(header_of(table))
+    header = header_of(table)
+    if _has_no_header(header):
+        return _BARE.get(len(header))
+    columns = set(header)
     if {"filename", "onset", "offset"} <= columns:
         return "strong"
     if {"filename", "event_labels"} <= columns:
@@ -128,20 +141,51 @@ def _supervision(table: Path) -> Supervision | None:
     return "unlabelled" if columns == {"filename"} else None
 
 
-def _audio_folder(audio: Path, name: str) -> Path:
+def _has_no_header(first_line: tuple[str, ...]) -> bool:
+    return bool(first_line) and recording_name(first_line[0]) != first_line[0]
+
+
+def _rows(table: Path, columns: tuple[str, ...]) -> list[Row]:
+    """Read these columns, which are all that there are in a table without a header."""
+    if not _has_no_header(header_of(table)):
+        return read_columns(table, columns)
+    return [Row(cells[: len(columns)], where) for cells, where in read_rows(table, len(columns))]
+
+
+def _media(folder: Path, name: str) -> tuple[Path, dict[str, Path]]:
+    """Return the folder of a table's sound, and its files by name: audio files, and videos that have none.
+
+    Raises
+    ------
+    FormatError
+        If there is neither.
+    """
     places = [_FOLDERS.get(name, name), PurePosixPath(name).parent.as_posix()]
-    candidates = [audio / f"{place}{suffix}" for place in places for suffix in _SUFFIXES]
-    for candidate in candidates:
-        if candidate.is_dir() and audio_by_stem(candidate):
-            return candidate
-    shown = ", ".join(str(path) for path in candidates)
-    raise FormatError(f"{name}: no audio files; expected them in one of {shown}")
+    found: dict[str, tuple[Path, dict[str, Path]]] = {}
+    for kind in ("audio", "video"):
+        for candidate in [folder / kind / f"{place}{suffix}" for place in places for suffix in _SUFFIXES]:
+            files = audio_by_stem(candidate) if candidate.is_dir() else {}
+            if files:
+                found[kind] = (candidate, files)
+                break
+    if not found:
+        shown = ", ".join(
+            str(folder / "audio" / f"{place}{suffix}") for place in places for suffix in _SUFFIXES
+        )
+        raise FormatError(
+            f"{name}: no audio files; expected them in one of {shown}, or videos below {folder / 'video'}"
+        )
+    where = next(iter(found.values()))[0]
+    files = [files for _, files in found.values()]
+    # An audio file is believed before a video of the same name.
+    return where, {stem: path for part in reversed(files) for stem, path in part.items()}
 
 
-def _unlabelled_folders(audio: Path, tables: dict[str, Path]) -> dict[str, Path]:
+def _unlabelled_folders(root: Path, tables: dict[str, Path]) -> dict[str, Path]:
     """Return the folders of unlabelled clips that no table lists."""
     found: dict[str, Path] = {}
-    for folder in visible((audio / "train").glob("unlabel*")):
+    folders = [*(root / "audio" / "train").glob("unlabel*"), *(root / "video" / "train").glob("unlabel*")]
+    for folder in visible(folders):
         name = f"train/{folder.name.removesuffix(_SUFFIXES[1])}"
         if folder.is_dir() and name not in tables:
             found.setdefault(name, folder)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from streamsed.annotations import AUDIO_EXTENSIONS, LabelledEvent, read_event_list
 from streamsed.config import require
 from streamsed.errors import FormatError
+from streamsed.sources.containers import CONTAINER_EXTENSIONS
 from training.data.adapters.labels import LabelMap
 from training.data.adapters.recording import Fold, Supervision
 from training.data.soundscapes import SceneEvent
@@ -109,20 +110,24 @@ def visible(paths: Iterable[Path]) -> list[Path]:
 
 
 def audio_by_stem(folder: Path) -> dict[str, Path]:
-    """Return the audio files of one folder by their name without extension.
+    """Return the audio files of one folder by their name without extension; a video file where there is no other.
 
     Raises
     ------
     FormatError
-        If two have the same one.
+        If two audio or two video files have the same one.
     """
-    found: dict[str, Path] = {}
+    audio: dict[str, Path] = {}
+    containers: dict[str, Path] = {}
     for path in visible(folder.iterdir()):
-        if path.is_file() and path.suffix.lower() in AUDIO_EXTENSIONS:
-            if path.stem in found:
-                raise FormatError(f"{path}: the same name as {found[path.stem].name}; expected one of them")
-            found[path.stem] = path
-    return found
+        suffix = path.suffix.lower()
+        if suffix not in AUDIO_EXTENSIONS | CONTAINER_EXTENSIONS or not path.is_file():
+            continue
+        found = audio if suffix in AUDIO_EXTENSIONS else containers
+        if path.stem in found:
+            raise FormatError(f"{path}: the same name as {found[path.stem].name}; expected one of them")
+        found[path.stem] = path
+    return containers | audio
 
 
 def add_pairs(

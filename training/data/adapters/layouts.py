@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,9 @@ from training.data.adapters import (
 from training.data.adapters.assemble import assemble
 from training.data.adapters.entries import Findings, ReadOptions, require_folder
 from training.data.adapters.recording import Dataset
+
+# Of a data set without its audio there may be thousands.
+_MOST_PROBLEMS = 500
 
 
 class Layout(NamedTuple):
@@ -57,14 +60,20 @@ def read_dataset(layout: str, folder: str | Path, options: ReadOptions | None = 
         not know.
     FormatError
         If anything is missing, does not parse, has a label outside the map, or reaches beyond its audio. The message
-        names the first problem and how many there are.
+        names every problem, up to a number that a person can read.
     """
     dataset = check_dataset(layout, folder, options)
     if dataset.problems:
-        count = len(dataset.problems)
-        of_many = f" (the first of {count} problems; a check lists them)" if count > 1 else ""
-        raise FormatError(dataset.problems[0] + of_many)
+        raise FormatError(_listed(f"{folder}", dataset.problems))
     return dataset
+
+
+def _listed(where: str, problems: Sequence[str]) -> str:
+    if len(problems) == 1:
+        return problems[0]
+    more = len(problems) - _MOST_PROBLEMS
+    rest = [f"and {more} more; a check lists all"] if more > 0 else []
+    return "\n  ".join([f"{where}: {len(problems)} problems:", *problems[:_MOST_PROBLEMS], *rest])
 
 
 def check_dataset(layout: str, folder: str | Path, options: ReadOptions | None = None) -> Dataset:

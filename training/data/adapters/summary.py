@@ -26,6 +26,9 @@ def as_text(dataset: Dataset) -> str:
     without = sum(item.supervision == "unlabelled" for item in recordings)
     if without:
         lines += ["", f"unlabelled files: {without}"]
+    seen = sum(recording.video is not None for recording in recordings)
+    if seen:
+        lines += ["", f"files with video: {seen}"]
     if dataset.folds:
         lines += ["", "official folds: " + ", ".join(sorted(dataset.folds))]
     lines += _listed("skipped", [f"{item.reason}" for item in dataset.skipped])
