@@ -16,8 +16,8 @@ from training.recipe import SOUND_EVENTS, load_recipe, recipe_task
 from training.request import Request
 
 # Packages of the tasks other than sound events: each has a module ``command`` with ``STEPS`` and ``run(request)``.
-PACKAGES = {"lung_sounds": "lung", "cycle_segmentation": "segmentation"}
-STEPS = ("extract", "train", "calibrate", "tune", "evaluate", "export", "repeat", "plot")
+PACKAGES = {"lung_sounds": "lung", "cycle_segmentation": "segmentation", "emotion_study": "emotion"}
+STEPS = ("extract", "train", "calibrate", "tune", "evaluate", "export", "repeat", "plot", "study")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,11 +13,11 @@ import numpy as np
 from streamsed.config import require
 from streamsed.errors import FormatError
 from streamsed.types import EMOTION_DIMENSIONS
-from training.data.adapters.assemble import seconds_of
 from training.emotion.data import emotale, iemocap, table, vam
 from training.emotion.data.estimator import weighted_estimate
 from training.emotion.data.found import Found
 from training.emotion.data.utterance import Levels, Scale, Utterance
+from training.sound import seconds_of
 
 
 @dataclass(frozen=True)

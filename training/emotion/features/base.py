@@ -29,7 +29,8 @@ class FeatureSettings:
 
     Parameters
     ----------
-    kind : {"opensmile", "transformers", "functionals", "onnx"}
+    kind : {"opensmile", "transformers", "end_to_end", "functionals", "onnx"}
+        "end_to_end" are the levels that a fine-tuned wav2vec2 itself gives.
     set : str
         Of opensmile: "ComParE_2016" or "eGeMAPSv02". The software is licensed for research, not for commerce.
     source : str
@@ -46,7 +47,7 @@ class FeatureSettings:
         Of functionals: fields of :class:`streamsed.config.FunctionalsConfig`.
     """
 
-    kind: Literal["opensmile", "transformers", "functionals", "onnx"]
+    kind: Literal["opensmile", "transformers", "end_to_end", "functionals", "onnx"]
     set: Literal["", "ComParE_2016", "eGeMAPSv02"] = ""
     source: str = ""
     offline: bool = False
@@ -58,7 +59,7 @@ class FeatureSettings:
     def __post_init__(self) -> None:
         """Check that the kind has what it needs."""
         require(bool(self.set) == (self.kind == "opensmile"), "set", "a name, of opensmile alone", self.set)
-        has_source = self.kind in ("transformers", "onnx")
+        has_source = self.kind in ("transformers", "end_to_end", "onnx")
         require(
             bool(self.source) == has_source, "source", "a place, of transformers and onnx alone", self.source
         )

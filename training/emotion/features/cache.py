@@ -16,11 +16,11 @@ import soundfile
 from streamsed.cli.progress import Progress
 from streamsed.config import require
 from streamsed.errors import FormatError, StreamsedError
-from training.data.soundscapes.catalogue import read_mono
 from training.emotion.features.base import FeatureExtractor, FeatureSettings, Floats
 from training.emotion.features.registry import make_extractor
 from training.files import file_digest, whole_file
 from training.jobs import run_jobs
+from training.sound import read_mono
 
 
 class Segment(NamedTuple):

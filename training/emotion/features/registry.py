@@ -30,9 +30,11 @@ def make_extractor(name: str, settings: FeatureSettings, root: Path = Path()) ->
 
         return OnnxEncoder(name, root / settings.source, settings.sample_rate)
     from training.emotion.features.embeddings import TransformerEmbeddings
+    from training.emotion.features.end_to_end import EndToEndPredictions
 
     local = root / settings.source
-    return TransformerEmbeddings(
+    chosen = EndToEndPredictions if settings.kind == "end_to_end" else TransformerEmbeddings
+    return chosen(
         name,
         str(local) if local.is_dir() else settings.source,
         offline=settings.offline,
