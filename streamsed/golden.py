@@ -65,14 +65,38 @@ def golden_samples(sample_rate: int, seconds: float = 5.0) -> npt.NDArray[np.flo
     return np.clip(out, -1, 1).astype(np.float32)
 
 
+def golden_pictures(
+    height: int, width: int, seconds: float = 4.0, rate_hz: float = 4.0
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+    """Return pictures (P, height, width, 3) of a bright square that moves over a changing ground, and their times (P,).
+
+    They end before the sound of :func:`golden_samples` does, so that its last second has to do without.
+    """
+    times = np.arange(round(seconds * rate_hz)) / rate_hz
+    pictures = np.empty((len(times), height, width, 3), np.uint8)
+    side = max(1, min(height, width) // 3)
+    for number, picture in enumerate(pictures):
+        picture[:] = [40 + 10 * number % 120, 90, 160 - 8 * number % 120]
+        top, left = (number * step % max(1, size - side) for step, size in ((3, height), (5, width)))
+        picture[top : top + side, left : left + side] = [240, 200, 30]
+    return pictures, times
+
+
 def make_golden(detector: Detector, samples: npt.NDArray[np.float32]) -> Golden:
-    """Run ``samples``, shape (n,) at the model's rate; keep what came out, for ``bundle.write_golden``."""
-    events = detector.detect(samples)
+    """Run ``samples``, shape (n,) at the model's rate; keep what came out, for ``bundle.write_golden``.
+
+    A model that takes pictures gets those of :func:`golden_pictures`, in the size of its encoder.
+    """
+    encoder = detector.image_encoder
+    seen = None if encoder is None else golden_pictures(*encoder.size)
+    events = detector.detect(samples, pictures=seen)
     return Golden(
         samples=np.ascontiguousarray(samples, np.float32),
-        posteriors=detector.posteriors(samples),
+        posteriors=detector.posteriors(samples, pictures=seen),
         event_label=np.array([detector.labels.index(event.label) for event in events], np.int64),
         event_times=_times(events),
+        pictures=None if seen is None else seen[0],
+        picture_times=None if seen is None else seen[1],
     )
 
 
@@ -121,8 +145,11 @@ def check_golden(detector: Detector | CycleDetector) -> GoldenReport:
     if isinstance(detector, CycleDetector):
         return _check_cycles(detector)
     golden = detector.bundle.read_golden()
-    difference = _difference(detector.posteriors(golden.samples), golden.posteriors)
-    events = detector.detect(golden.samples)
+    seen = None
+    if golden.pictures is not None and golden.picture_times is not None:
+        seen = golden.pictures, golden.picture_times
+    difference = _difference(detector.posteriors(golden.samples, pictures=seen), golden.posteriors)
+    events = detector.detect(golden.samples, pictures=seen)
     labels = [detector.labels.index(event.label) for event in events]
     half_frame = detector.bundle.clock.frame_seconds / 2
     equal = labels == golden.event_label.tolist() and bool(

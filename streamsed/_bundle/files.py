@@ -82,15 +82,22 @@ def read_arrays(cls: type[Arrays], path: Path, entry: FileEntry | None) -> Array
         raise BundleError(f"bundle {path}: golden: expected a file, got null")
     try:
         with np.load(io.BytesIO(read_verified(path, entry)), allow_pickle=False) as arrays:
-            return cls(**{item.name: arrays[item.name] for item in dataclasses.fields(cls)})  # type: ignore[arg-type]
+            # What has a default came later, or is there for some models alone.
+            names = [
+                item.name
+                for item in dataclasses.fields(cls)  # type: ignore[arg-type]
+                if item.name in arrays or item.default is dataclasses.MISSING
+            ]
+            return cls(**{name: arrays[name] for name in names})
     except (ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
         raise BundleError(f"bundle {path}: {entry.file}: {error}") from None
 
 
 def packed(arrays: Any) -> bytes:
-    """Return a dataclass of arrays as the content of an ``.npz``."""
+    """Return a dataclass of arrays as the content of an ``.npz``, without those that are None."""
+    given = {name: array for name, array in shallow(arrays).items() if array is not None}
     with io.BytesIO() as buffer:
-        np.savez_compressed(buffer, **shallow(arrays))
+        np.savez_compressed(buffer, **given)
         return buffer.getvalue()
 
 

@@ -50,12 +50,18 @@ class Golden:
         Label numbers of the events.
     event_times : ndarray, shape (E, 2), float64
         Onset and offset in seconds.
+    pictures : ndarray, shape (P, height, width, 3), uint8, or None
+        RGB, of a model that takes pictures.
+    picture_times : ndarray, shape (P,), float64, or None
+        When they are seen, in seconds.
     """
 
     samples: npt.NDArray[np.float32]
     posteriors: npt.NDArray[np.float32]
     event_label: npt.NDArray[np.int64]
     event_times: npt.NDArray[np.float64]
+    pictures: npt.NDArray[np.uint8] | None = None
+    picture_times: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         """Check types and shapes."""
@@ -65,6 +71,13 @@ class Golden:
         check_array("event_times", self.event_times, np.float64, 2)
         paired = self.event_times.shape == (len(self.event_label), 2)
         require(paired, "golden.event_times", f"shape ({len(self.event_label)}, 2)", self.event_times.shape)
+        both = (self.pictures is None) == (self.picture_times is None)
+        require(both, "golden.picture_times", "as many as there are pictures", self.picture_times)
+        if self.pictures is not None and self.picture_times is not None:
+            check_array("pictures", self.pictures, np.uint8, 4)
+            check_array("picture_times", self.picture_times, np.float64, 1)
+            fits = len(self.picture_times) == len(self.pictures)
+            require(fits, "golden.picture_times", f"shape ({len(self.pictures)},)", self.picture_times.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
