@@ -26,9 +26,12 @@ _STATISTICS = (
     "kurtosis",
     "delta_abs_mean",
     "delta_std",
+    "delta_p5",
+    "delta_p95",
     "voiced_mean",
     "voiced_std",
 )
+_ROLLOFFS = (25, 50, 75, 90)
 _SCALES = (4, 8, 16, 32)
 _DB = 10.0 / np.log(10.0)
 
@@ -61,13 +64,18 @@ class LogMelFunctionals:
         per_frame = (
             "level",
             *(f"mfcc{order}" for order in orders),
-            *(f"band{band}" for band in range(bands)),
             "flux",
             "alpha_ratio",
             "hammarberg",
             "centroid",
             "spread",
+            "entropy",
+            "slope",
+            *(f"rolloff{percent}" for percent in _ROLLOFFS),
             "periodicity",
+            "loudness",
+            "loudness_flux",
+            *(f"loudness{band}" for band in range(bands // 2)),
         )
         self.names = (
             *(f"{contour}.{statistic}" for contour in per_frame for statistic in _STATISTICS),
@@ -159,16 +167,34 @@ class LogMelFunctionals:
         centroid = power @ octaves / total
         spread = np.sqrt(np.maximum(power @ octaves**2 / total - centroid**2, 0.0))
         flux = np.abs(np.diff(relative, axis=0, prepend=relative[:1])).mean(axis=1)
+        share = power / total[:, np.newaxis]
+        entropy = -(share * np.log(share)).sum(axis=1)
+        positions = octaves - octaves.mean()
+        slope = relative @ (positions / (positions**2).sum())
+        cumulative = np.cumsum(share, axis=1)
+        rolloffs = [
+            octaves[(cumulative < percent / 100).sum(axis=1).clip(max=len(octaves) - 1)]
+            for percent in _ROLLOFFS
+        ]
+        # Stevens' power law on pairs of bands.
+        loudness = np.exp(relative / 3)
+        pairs = loudness.reshape(len(loudness), -1, 2).sum(axis=2)
+        loudness_flux = np.sqrt((np.diff(loudness, axis=0, prepend=loudness[:1]) ** 2).sum(axis=1))
         columns = (
             level[:, np.newaxis],
             relative @ self._cosines,
-            relative,
             flux[:, np.newaxis],
             np.log(power[:, low].sum(axis=1) / power[:, high].sum(axis=1))[:, np.newaxis],
             (relative[:, below].max(axis=1) - relative[:, above].max(axis=1))[:, np.newaxis],
             centroid[:, np.newaxis],
             spread[:, np.newaxis],
+            entropy[:, np.newaxis],
+            slope[:, np.newaxis],
+            np.stack(rolloffs, axis=1),
             periodicity[:, np.newaxis],
+            loudness.sum(axis=1)[:, np.newaxis],
+            loudness_flux[:, np.newaxis],
+            pairs,
         )
         return np.concatenate(columns, axis=1)
 
@@ -217,6 +243,7 @@ def _moments(tracks: Floats, chosen: npt.NDArray[np.bool_]) -> list[Floats]:
         (standard**4).mean(axis=0),
         np.abs(delta).mean(axis=0),
         delta.std(axis=0),
+        *np.percentile(delta, (5, 95), axis=0),
     ]
 
 
