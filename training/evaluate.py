@@ -14,7 +14,14 @@ import soundfile
 
 from streamsed.config import LATENCY_PROFILES
 from streamsed.detector import Detector, load
-from streamsed.metrics import Report, class_calibration, event_metrics, novelty, segment_metrics
+from streamsed.metrics import (
+    Report,
+    class_calibration,
+    clip_metrics,
+    event_metrics,
+    novelty,
+    segment_metrics,
+)
 from training.labelled import Events, LabelledScene
 from training.recipe import Recipe
 from training.source import scene_source
@@ -46,6 +53,11 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
     segments = segment_metrics(reference, estimated, labels=recipe.labels, durations=durations)
     matched = event_metrics(reference, estimated, labels=recipe.labels)
     print(table(segments, matched, recipe.labels))
+
+    tagged = {str(i): detector.tags(scene.samples, rate).tags for i, scene in enumerate(scenes)}
+    truth = {str(i): scene.tags for i, scene in enumerate(scenes)}
+    clips = clip_metrics(truth, tagged, labels=recipe.labels)
+    print(f"clip F1: micro {clips.micro.f1:.3f}, macro {clips.macro.f1:.3f}")
 
     by_length = {}
     for length in SEGMENT_LENGTHS:
@@ -87,6 +99,8 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
     print("events in a minute of nothing:", false_alarms)
     metrics: dict[str, object] = {
         "data": f"{len(scenes)} {source.describe()}",
+        "clip_f1_micro": _number(clips.micro.f1),
+        "clip_f1_macro": _number(clips.macro.f1),
         "segment_f1_micro": _number(segments.micro.f1),
         "segment_f1_macro": _number(segments.macro.f1),
         "event_f1_micro": _number(matched.micro.f1),

@@ -48,6 +48,18 @@ def test_anyone_can_repeat_the_numbers_from_the_files(tiny_recipe, trained_bundl
     np.testing.assert_allclose(metrics["event_f1_micro"], events.micro.f1, atol=0.05)
 
 
+def test_tags_are_judged_by_clip(tiny_recipe, trained_bundle, evaluated):
+    _, metrics = evaluated
+    detector, maker = load(trained_bundle.path), scene_maker(tiny_recipe, "test")
+    right = wrong = 0
+    for index in range(tiny_recipe.data.test_scenes):
+        scene = maker.make(index)
+        said = set(detector.tags(scene.samples, detector.sample_rate).tags)
+        right, wrong = right + len(said & scene.tags), wrong + len(said ^ scene.tags)
+    assert right > 0
+    assert metrics["clip_f1_micro"] == pytest.approx(2 * right / (2 * right + wrong), abs=1e-4)
+
+
 def test_frames_are_judged_as_probabilities(tiny_recipe, trained_bundle, evaluated):
     _, metrics = evaluated
     detector, maker = load(trained_bundle.path), scene_maker(tiny_recipe, "test")

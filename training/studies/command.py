@@ -36,7 +36,7 @@ class Study:
     seeds : tuple of int
         Of the members, unless the command line says others.
     start_epochs : int
-        Of the training that the members of a seed have in common, likewise.
+        Of the training that the members of a seed have in common, likewise; 0: they have none.
     run : callable
         (recipe, run, options) -> (results for JSON, tables in Markdown).
     """
@@ -61,12 +61,13 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seeds", default=",".join(map(str, study.seeds)), help="of the members (%(default)s)"
     )
-    parser.add_argument(
-        "--start-epochs",
-        type=int,
-        default=study.start_epochs,
-        help="of what all members of a seed begin with (%(default)s)",
-    )
+    if study.start_epochs:
+        parser.add_argument(
+            "--start-epochs",
+            type=int,
+            default=study.start_epochs,
+            help="of what all members of a seed begin with (%(default)s)",
+        )
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap (%(default)s)")
     arguments = parser.parse_args(argv)
     try:
@@ -74,8 +75,10 @@ def main(study: Study, argv: Sequence[str] | None = None) -> int:
         usable = all(text.strip().isdecimal() for text in texts) and len(set(texts)) == len(texts)
         require(usable, "--seeds", "different numbers with commas between", arguments.seeds)
         recipe = load_recipe(study.recipe, arguments.set)
-        require(arguments.start_epochs >= 1, "--start-epochs", "at least 1", arguments.start_epochs)
-        options = Options(tuple(int(text) for text in texts), arguments.start_epochs, arguments.resamples)
+        start_epochs = arguments.start_epochs if study.start_epochs else 0
+        expected = "at least 1"
+        require(start_epochs >= min(1, study.start_epochs), "--start-epochs", expected, start_epochs)
+        options = Options(tuple(int(text) for text in texts), start_epochs, arguments.resamples)
         results, tables = study.run(recipe, arguments.run, options)
         arguments.run.mkdir(parents=True, exist_ok=True)
         text = json.dumps(results, indent=1, default=dataclasses.asdict)

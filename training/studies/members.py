@@ -31,10 +31,13 @@ class Outputs:
         On the time of what was heard: the look-ahead is taken off.
     sod_logits : ndarray, shape (N, T', P or P + 1), float32, or None
         None without a SOD head.
+    clip : ndarray, shape (N, K), float32, or None
+        Clip posteriors, by the pooling that was trained; None without ``[weak]``.
     """
 
     posteriors: Floats
-    sod_logits: Floats | None
+    sod_logits: Floats | None = None
+    clip: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -53,46 +56,52 @@ class Start:
 
 
 def member_outputs(
-    recipe: Recipe, run: Path, name: str, seed: int, scenes: Mapping[str, Material], start: Start
+    recipe: Recipe,
+    run: Path,
+    name: str,
+    seed: int,
+    scenes: Mapping[str, Material],
+    start: Start | None = None,
 ) -> dict[str, Outputs]:
     """Train a member unless it is there, and return what it says of the scenes of each condition.
 
-    The folder below ``run`` is named after all settings: with others another member is trained. An interrupted
-    training goes on.
+    Without ``start`` it begins with random weights. The folder below ``run`` is named after all settings: with others
+    another member is trained. An interrupted training goes on.
     """
-    folder = _folder(recipe, run, name, seed, [_settings(start.recipe), start.epochs])
+    begins = None if start is None else [_settings(start.recipe), start.epochs]
+    folder = member_folder(recipe, run, name, seed, begins)
     found = {}
     module = None
     for condition, item in scenes.items():
         path = folder / f"{condition}-{digest([item.events, item.interference])}.npz"
         if not path.exists():
             if module is None:
-                settings = _seeded(recipe, seed, warm_start=str(_started(start, run, seed)))
+                warm_start = "" if start is None else str(_started(start, run, seed))
+                settings = seeded(recipe, seed, warm_start=warm_start)
                 train(settings, folder)
                 module = load_trained(settings, folder)
             outputs = listen(module, item.log_mels)
-            arrays = {"posteriors": outputs.posteriors}
-            if outputs.sod_logits is not None:
-                arrays["sod_logits"] = outputs.sod_logits
+            arrays = {key: value for key, value in vars(outputs).items() if value is not None}
             unfinished = path.with_suffix(".part.npz")
             np.savez(unfinished, **arrays)
             unfinished.replace(path)
         with np.load(path) as arrays:
-            found[condition] = Outputs(arrays["posteriors"], arrays.get("sod_logits"))
+            found[condition] = Outputs(**arrays)
     return found
 
 
 def _started(start: Start, run: Path, seed: int) -> Path:
     """Train what the members of a seed begin with, unless it is there, and return its checkpoint."""
-    folder = _folder(start.recipe, run, "start", seed, start.epochs)
+    folder = member_folder(start.recipe, run, "start", seed, start.epochs)
     finished = folder / "finished"
     if not finished.exists():
-        train(_seeded(start.recipe, seed, epochs=start.epochs), folder)
+        train(seeded(start.recipe, seed, epochs=start.epochs), folder)
         finished.touch()
     return folder / LAST
 
 
-def _folder(recipe: Recipe, run: Path, name: str, seed: int, more: Any) -> Path:
+def member_folder(recipe: Recipe, run: Path, name: str, seed: int, more: Any = None) -> Path:
+    """Return the folder of a member below ``run``, named after all settings; ``more`` is what else it depends on."""
     return run / f"{name}-seed{seed}-{digest([_settings(recipe), more])}"
 
 
@@ -102,7 +111,8 @@ def _settings(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, **where))
 
 
-def _seeded(recipe: Recipe, seed: int, **more: Any) -> Recipe:
+def seeded(recipe: Recipe, seed: int, **more: Any) -> Recipe:
+    """Return a recipe with this seed of the training, and other settings of it."""
     return dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, seed=seed, **more))
 
 
@@ -122,13 +132,18 @@ def listen(module: SoundEventModule, log_mels: npt.NDArray[np.float16], batch: i
     delay = recipe.net.look_ahead_frames
     drop = delay // time_stride(recipe.net_config)
     silence = float(np.log(recipe.front_end.floor))
-    posteriors, sod_logits = [], []
+    posteriors, sod_logits, clip = [], [], []
     for first in range(0, len(log_mels), batch):
         scenes = torch.from_numpy(np.asarray(log_mels[first : first + batch], np.float32))
         scenes = torch.nn.functional.pad(scenes, (0, 0, 0, delay), value=silence)
         features, _ = module.net.encode(scenes, *module.net.initial_state(len(scenes)))
         heads = module.net.heads(features)
-        posteriors.append(heads.logits[:, drop:].sigmoid().numpy())
+        said = heads.logits[:, drop:].sigmoid()
+        posteriors.append(said.numpy())
+        if module.weak is not None:
+            every = torch.ones(said.shape[:2], dtype=torch.bool)
+            clip.append(module.weak.pooling(said, every, features[:, drop:]).numpy())
         if heads.sod_logits is not None:
             sod_logits.append(heads.sod_logits[:, drop:].numpy())
-    return Outputs(np.concatenate(posteriors), np.concatenate(sod_logits) if sod_logits else None)
+    sods, clips = (np.concatenate(found) if found else None for found in (sod_logits, clip))
+    return Outputs(np.concatenate(posteriors), sods, clips)

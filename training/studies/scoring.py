@@ -83,18 +83,29 @@ def mean_f1(members: Sequence[Counts], average: Average, resamples: int) -> Inte
     """Mean over members of an F1, with its interval by scene; ``members`` are counts (N, 3, K)."""
 
     def statistic(scenes: list[int]) -> float:
-        return float(np.mean([average(counts[scenes].sum(axis=0)) for counts in members]))
+        return _mean(members, average, scenes)
 
     return bootstrap_interval(range(len(members[0])), statistic, resamples=resamples)
 
 
 def f1_difference(first: Counts, second: Counts, average: Average, resamples: int) -> Interval:
     """What the first has more than the second, both on the same scenes, counts (N, 3, K)."""
+    return mean_f1_difference([first], [second], average, resamples)
+
+
+def mean_f1_difference(
+    first: Sequence[Counts], second: Sequence[Counts], average: Average, resamples: int
+) -> Interval:
+    """What the members of the first have more on average than those of the second, all on the same scenes."""
 
     def statistic(scenes: list[int]) -> float:
-        return average(first[scenes].sum(axis=0)) - average(second[scenes].sum(axis=0))
+        return _mean(first, average, scenes) - _mean(second, average, scenes)
 
-    return bootstrap_interval(range(len(first)), statistic, resamples=resamples)
+    return bootstrap_interval(range(len(first[0])), statistic, resamples=resamples)
+
+
+def _mean(members: Sequence[Counts], average: Average, scenes: list[int]) -> float:
+    return float(np.mean([average(counts[scenes].sum(axis=0)) for counts in members]))
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float]:
