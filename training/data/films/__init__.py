@@ -15,7 +15,7 @@ from training.data.films.config import (
 )
 from training.data.films.drawings import DRAWINGS
 from training.data.films.encode import write_mp4
-from training.data.films.plan import FilmObject, FilmPlan, draw_film
+from training.data.films.plan import FilmObject, FilmPlan, draw_film, draw_pictures
 from training.data.films.render import Film, make_film, picture_times, render
 from training.data.films.stills import draw_still
 from training.data.films.write import contact_sheet, write_part
@@ -32,6 +32,7 @@ __all__ = [
     "config_from_mapping",
     "contact_sheet",
     "draw_film",
+    "draw_pictures",
     "draw_still",
     "make_film",
     "picture_times",

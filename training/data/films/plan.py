@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,20 +95,33 @@ def draw_film(scene: Scene, config: FilmConfig) -> FilmPlan:
     """
     rng = np.random.default_rng([scene.plan.seed, scene.plan.index, _PICTURES])
     rate, seconds = config.sound.sample_rate, config.sound.scene_seconds
-    chosen = config.objects
-    objects, off_screen = [], 0
-    labels = sorted({event.label for event in scene.plan.events}) or ["speech"]
+    sounds = []
     for event in scene.plan.events:
-        spans = [(start / rate, stop / rate) for start, stop in event.spans]
-        spans = [(max(start, 0.0), min(stop, seconds)) for start, stop in spans]
-        spans = [span for span in spans if span[0] < span[1]]
-        item = _draw_object(rng, event.label, spans, seconds, chosen, sounds=True)
+        spans = [(max(start / rate, 0.0), min(stop / rate, seconds)) for start, stop in event.spans]
+        sounds.append((event.label, [span for span in spans if span[0] < span[1]]))
+    return draw_pictures(rng, sounds, config)
+
+
+def draw_pictures(
+    rng: np.random.Generator, sounds: Sequence[tuple[str, Sequence[Span]]], config: FilmConfig
+) -> FilmPlan:
+    """Draw the pictures of any sounds: one object for each label and the times (s) at which it sounds.
+
+    Raises
+    ------
+    ConfigError
+        If a label has no drawing.
+    """
+    chosen, seconds = config.objects, config.sound.scene_seconds
+    objects, off_screen = [], 0
+    for label, spans in sounds:
+        item = _draw_object(rng, label, spans, seconds, chosen, sounds=True)
         if rng.random() < chosen.off_screen_probability:
             off_screen += 1
         else:
             objects.append(item)
     weights = np.asarray(chosen.distractor_weights)
-    labels = list(config.sound.labels) or labels
+    labels = list(config.sound.labels) or sorted({label for label, _ in sounds}) or ["speech"]
     for _ in range(int(rng.choice(len(weights), p=weights / weights.sum()))):
         begin = rng.uniform(0, seconds)
         span = (begin, min(begin + rng.uniform(0.5, 3.0), seconds))
@@ -120,7 +134,7 @@ def draw_film(scene: Scene, config: FilmConfig) -> FilmPlan:
 def _draw_object(
     rng: np.random.Generator,
     label: str,
-    spans: list[Span],
+    spans: Sequence[Span],
     seconds: float,
     config: ObjectConfig,
     *,

@@ -1,0 +1,239 @@
+"""Pretrained features of sound and picture: the substitute for Table 3 of Boes and Van hamme (paper 002).
+
+``python -m training.studies.audiovisual --set data.root=films`` trains what is not trained yet, on rendered films whose
+embeddings were extracted, and writes ``results.json`` and ``tables.md`` to the run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from streamsed.config import require
+from training.features import SceneFeatures, SceneItem, Split, prepare
+from training.fusion.settings import FusionSettings, SideSettings
+from training.module import SoundEventModule
+from training.recipe import Recipe
+from training.recordings import RecordingSource
+from training.source import scene_source
+from training.studies.command import Options, Study, main
+from training.studies.material import Event
+from training.studies.members import Outputs, member_folder, seeded
+from training.studies.report import markdown, with_interval, with_std
+from training.studies.scoring import Counts, mean_f1, mean_f1_difference, mean_std
+from training.studies.weak_labels import METRICS, counted
+from training.train import load_trained, train
+
+# In the order of Table 3.
+ROWS: Mapping[str, tuple[str, ...]] = {
+    "spectral": ("spectral",),
+    "spectral + visual": ("spectral", "visual"),
+    "spectral + auditory": ("spectral", "auditory"),
+    "spectral + auditory + visual": ("spectral", "auditory", "visual"),
+    "visual": ("visual",),
+    "auditory": ("auditory",),
+    "auditory + visual": ("auditory", "visual"),
+}
+BASE, ALL = "spectral", "spectral + auditory + visual"
+# Trained with pictures missing from a share of the clips, and for a time.
+DROPOUT = f"{ALL}, modality dropout"
+MISSING_SHARE = 0.3
+WITHOUT = "no pictures"
+DIFFERENCES = (
+    ("spectral + visual", BASE),
+    ("spectral + auditory", BASE),
+    (ALL, BASE),
+    (ALL, "spectral + auditory"),
+    (f"{DROPOUT}; {WITHOUT}", "spectral + auditory"),
+    (f"{DROPOUT}; {WITHOUT}", f"{ALL}; {WITHOUT}"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """Labels of N test films."""
+
+    events: list[list[Event]]
+    seconds: float
+
+    def reference(self) -> dict[str, list[Event]]:
+        """Events by the film's number."""
+        return {str(number): found for number, found in enumerate(self.events)}
+
+    def durations(self) -> dict[str, float]:
+        """Length of each film."""
+        return {str(number): self.seconds for number in range(len(self.events))}
+
+
+def variants(recipe: Recipe) -> dict[str, Recipe]:
+    """Return the rows: recipes that differ in their inputs, and one in modality dropout."""
+    fusion = recipe.fusion
+    there = fusion.auditory is not None and fusion.visual is not None
+    require(there, "fusion", "sections auditory and visual", fusion.inputs)
+    rows = {
+        name: dataclasses.replace(recipe, fusion=dataclasses.replace(fusion, inputs=inputs))
+        for name, inputs in ROWS.items()
+    }
+    rows[DROPOUT] = dataclasses.replace(rows[ALL], fusion=_with_dropout(rows[ALL].fusion))
+    return rows
+
+
+def _with_dropout(fusion: FusionSettings) -> FusionSettings:
+    assert isinstance(fusion.visual, SideSettings)
+    visual = dataclasses.replace(fusion.visual, missing_clips=MISSING_SHARE, missing_spans=MISSING_SHARE)
+    return dataclasses.replace(fusion, visual=visual)
+
+
+def run_study(recipe: Recipe, run: Path, options: Options) -> tuple[dict[str, Any], str]:
+    """Train, score and return the results and their tables."""
+    rows, truth = variants(recipe), truth_of(recipe)
+    counts: dict[str, list[dict[str, Counts]]] = {}
+    # Seed by seed: what an interruption leaves is a study of fewer seeds.
+    for seed in options.seeds:
+        for name, item in rows.items():
+            for condition, outputs in member_outputs(item, run, name, seed).items():
+                row = f"{name}; {condition}" if condition else name
+                counts.setdefault(row, []).append(counted(recipe, truth, outputs))
+    results = {
+        "films": len(truth.events),
+        "rows": {name: scored(members, options.resamples) for name, members in counts.items()},
+        "differences": {
+            f"{first} − {second}": {
+                metric: mean_f1_difference(
+                    [item[kind] for item in counts[first]],
+                    [item[kind] for item in counts[second]],
+                    average,
+                    options.resamples,
+                )
+                for metric, (kind, average) in METRICS.items()
+            }
+            for first, second in DIFFERENCES
+        },
+        "options": options,
+    }
+    return results, tables(results)
+
+
+def truth_of(recipe: Recipe) -> Truth:
+    """Return the labels of the test films."""
+    source = scene_source(recipe, "test")
+    require(isinstance(source, RecordingSource), "data.recordings", "films", type(source).__name__)
+    assert isinstance(source, RecordingSource)
+    assert recipe.data.recordings is not None
+    events = [
+        [(event.onset, event.offset, event.label) for event in source.excerpt(index).annotations]
+        for index in range(len(source))
+    ]
+    return Truth(events, recipe.data.recordings.seconds)
+
+
+def member_outputs(recipe: Recipe, run: Path, name: str, seed: int) -> dict[str, Outputs]:
+    """Train a member unless it is there, and return what it says of the test films.
+
+    Returns
+    -------
+    dict
+        Of the films as they are under "", and, of a network that has all inputs, without their pictures.
+    """
+    settings = seeded(recipe, seed)
+    folder = member_folder(settings, run, name.replace(", ", "-").replace(" ", ""), seed)
+    conditions = ["", WITHOUT] if len(recipe.fusion.inputs) == len(ROWS[ALL]) else [""]
+    found: dict[str, Outputs] = {}
+    module = None
+    for condition in conditions:
+        path = folder / f"test{condition.replace(' ', '_')}.npz"
+        if not path.exists():
+            if module is None:
+                train(settings, folder)
+                module = load_trained(settings, folder)
+            outputs = listen(module, prepare(settings, Split.TEST), pictures=not condition)
+            unfinished = path.with_suffix(".part.npz")
+            np.savez(unfinished, posteriors=outputs.posteriors, clip=outputs.clip)
+            unfinished.replace(path)
+        with np.load(path) as arrays:
+            found[condition] = Outputs(**arrays)
+    return found
+
+
+@torch.inference_mode()
+def listen(
+    module: SoundEventModule, films: SceneFeatures, *, pictures: bool = True, batch: int = 50
+) -> Outputs:
+    """Run a network over whole films, with or without their pictures.
+
+    Parameters
+    ----------
+    module : SoundEventModule
+        In evaluation mode, trained with ``[weak]``.
+    films : SceneFeatures
+    pictures : bool
+    batch : int
+        Films at a time.
+    """
+    require(module.weak is not None, "weak", "a section of the recipe", None)
+    posteriors, clips = [], []
+    for item in DataLoader(films, batch_size=batch):
+        heard = module.weak.listen(module.net, item if pictures else _without_pictures(module, item))
+        posteriors.append(heard.posteriors.numpy())
+        clips.append(heard.clip.numpy())
+    return Outputs(np.concatenate(posteriors), clip=np.concatenate(clips))
+
+
+def _without_pictures(module: SoundEventModule, item: SceneItem) -> SceneItem:
+    sides = [
+        side._replace(features=torch.zeros_like(side.features), present=torch.zeros_like(side.present))
+        if name == "visual"
+        else side
+        for name, side in zip(module.recipe.fusion.sides, item.sides, strict=True)
+    ]
+    return item._replace(sides=tuple(sides))
+
+
+def scored(members: Sequence[Mapping[str, Counts]], resamples: int) -> dict[str, Any]:
+    """Return each metric with its interval by film, and its mean and spread over seeds."""
+    found: dict[str, Any] = {}
+    for metric, (kind, average) in METRICS.items():
+        counts = [item[kind] for item in members]
+        found[metric] = {
+            "interval": mean_f1(counts, average, resamples),
+            "seeds": mean_std([average(item.sum(axis=0)) for item in counts]),
+        }
+    return found
+
+
+def tables(results: Mapping[str, Any]) -> str:
+    """Markdown: the rows with intervals by film, their spread over seeds, and differences."""
+    rows = results["rows"]
+    body = [
+        [name, *(with_interval(row[metric]["interval"], 100) for metric in METRICS)]
+        for name, row in rows.items()
+    ]
+    spread = [
+        [name, *(with_std(row[metric]["seeds"], 100) for metric in METRICS)] for name, row in rows.items()
+    ]
+    differences = [
+        [name, *(with_interval(row[metric], 100) for metric in METRICS)]
+        for name, row in results["differences"].items()
+    ]
+    seeds = results["options"].seeds
+    head = [f"{metric} %" for metric in METRICS]
+    parts = [
+        f"{results['films']} test films, {len(seeds)} seeds. Mean over seeds, 95 % interval by film:",
+        markdown(["inputs", *head], body),
+        "Mean and standard deviation over seeds:",
+        markdown(["inputs", *head], spread),
+        "Differences in points, 95 % interval by film:",
+        markdown(["first − second", *METRICS], differences),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(Study("audiovisual_films", (0, 1), 1, run_study)))
