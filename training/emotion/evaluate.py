@@ -6,10 +6,11 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from streamsed.metrics import EmotionIntervals, Interval
 from streamsed.types import EMOTION_DIMENSIONS
+from training.emotion.material import Material
 from training.emotion.predictions import Predictions
 from training.emotion.recipe import EmotionRecipe
 from training.emotion.train import Case, train
@@ -18,17 +19,31 @@ from training.studies.report import markdown, with_interval
 _NAMES = (*EMOTION_DIMENSIONS, "mean")
 
 
-def evaluate(recipe: EmotionRecipe, run: Path) -> str:
+class Evaluation(NamedTuple):
+    """Tables as Markdown, and what they were made from."""
+
+    text: str
+    found: dict[Case, Predictions | str]
+
+
+def evaluate(recipe: EmotionRecipe, run: Path, material: Material | None = None) -> Evaluation:
     """Score all cases, print the tables, and write ``metrics.json`` and ``tables.md`` to the run.
 
     Cases that were not trained yet are.
+
+    Parameters
+    ----------
+    recipe : EmotionRecipe
+    run : Path
+    material : Material, optional
+        Of the recipe, where it is read already.
 
     Raises
     ------
     StreamsedError
         As :func:`training.emotion.train.train`.
     """
-    found = train(recipe, run)
+    found = train(recipe, run, material=material)
     intervals = {
         case: predictions.moments().intervals(resamples=recipe.study.resamples)
         for case, predictions in found.items()
@@ -47,7 +62,7 @@ def evaluate(recipe: EmotionRecipe, run: Path) -> str:
     ]
     (run / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     print(text)
-    return text
+    return Evaluation(text, found)
 
 
 def table_one(

@@ -61,6 +61,11 @@ class Predictions:
         facts = (tuple(column[index] for index in chosen) for column in self._facts())
         return Predictions(*facts, self.truth[chosen], self.estimate[chosen])
 
+    def of_language(self, language: str) -> Predictions:
+        """Return the recordings in a language."""
+        pairs = zip(self.files, self.languages, strict=True)
+        return self.of_files([name for name, spoken in pairs if spoken == language])
+
     def _facts(self) -> tuple[tuple[str, ...], ...]:
         return self.files, self.speakers, self.languages, self.folds
 

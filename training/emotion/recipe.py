@@ -33,8 +33,8 @@ class StudySettings:
     block_scaling : bool
         Fused rows also with blocks of equal weight.
     conditions : tuple of str
-        "all"; a language, such as "da", on both sides; or "da>en", trained on one and tested on the other; either may be
-        "all". Speakers of the test side are never trained on, whatever the language.
+        "all"; a language, such as "da", on both sides; or "da>en", trained on one and tested on the other; either may
+        be "all". Speakers of the test side are never trained on, whatever the language.
     analysis : tuple of str
         Features whose concordance with the labels is looked at one by one (section 5 of the paper).
     windows : tuple of float

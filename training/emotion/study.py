@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from training.emotion.material import Material
 from training.emotion.predictions import Predictions, read_predictions
 from training.emotion.recipe import EmotionRecipe
 from training.emotion.svr import label_array
-from training.emotion.train import train
+from training.emotion.train import Case
 from training.emotion.windows import window_rows
 from training.studies.report import markdown, with_interval
 
@@ -34,13 +35,15 @@ def study(recipe: EmotionRecipe, run: Path) -> str:
     StreamsedError
         As :func:`training.emotion.train.train`.
     """
-    texts = [evaluate(recipe, run)]
+    material = Material(recipe)
+    evaluation = evaluate(recipe, run, material)
+    texts = [evaluation.text]
     if recipe.study.analysis:
-        texts.append(_analysis(recipe, run))
+        texts.append(_analysis(material, run))
     if recipe.study.shipped:
-        texts.append(_shipped(recipe, run))
+        texts.append(_shipped(recipe, evaluation.found))
     if recipe.study.windows:
-        texts.append(_windows(recipe, run))
+        texts.append(_windows(material, run))
     text = "\n".join(texts)
     (run / "study.md").write_text(text)
     for part in texts[1:]:
@@ -48,8 +51,8 @@ def study(recipe: EmotionRecipe, run: Path) -> str:
     return text
 
 
-def _analysis(recipe: EmotionRecipe, run: Path) -> str:
-    material = Material(recipe)
+def _analysis(material: Material, run: Path) -> str:
+    recipe = material.recipe
     labels = label_array(material.utterances)
     found, top, reasons = {}, {}, []
     for name in recipe.study.analysis:
@@ -80,11 +83,11 @@ def _analysis(recipe: EmotionRecipe, run: Path) -> str:
     )
 
 
-def _shipped(recipe: EmotionRecipe, run: Path) -> str:
+def _shipped(recipe: EmotionRecipe, found: Mapping[Case, Predictions | str]) -> str:
     settings = recipe.study
     shipped = read_predictions(Path(settings.shipped))
     lines = [[Path(settings.shipped).stem, *ccc_cells(_intervals(shipped, settings.resamples).ccc), ""]]
-    for case, predictions in rows_of(train(recipe, run), settings.shipped_against).items():
+    for case, predictions in rows_of(found, settings.shipped_against).items():
         paired = shipped.of_files(predictions.files)
         difference = paired_difference(paired, predictions, settings.resamples)
         label = f"{case.label}, {case.preset}"
@@ -113,10 +116,11 @@ def paired_difference(first: Predictions, second: Predictions, resamples: int) -
     return bootstrap_interval(places, difference, resamples=resamples)
 
 
-def _windows(recipe: EmotionRecipe, run: Path) -> str:
+def _windows(material: Material, run: Path) -> str:
+    recipe = material.recipe
     settings = dataclasses.replace(recipe.svr, preset="tuned" if "tuned" in recipe.study.presets else "paper")
     lines, values = [], []
-    for row in window_rows(Material(recipe), settings):
+    for row in window_rows(material, settings):
         truth = label_array(row.utterances)
         speakers = [item.speaker for item in row.utterances]
         moments = emotion_moments(truth, row.levels, speakers)

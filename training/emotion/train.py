@@ -47,7 +47,9 @@ def cases(recipe: EmotionRecipe) -> Iterator[Case]:
             yield Case(row, condition, preset, True)
 
 
-def train(recipe: EmotionRecipe, run: Path, *, resume: bool = True) -> dict[Case, Predictions | str]:
+def train(
+    recipe: EmotionRecipe, run: Path, *, resume: bool = True, material: Material | None = None
+) -> dict[Case, Predictions | str]:
     """Compute features and predictions of all cases; those that are there for the same data and settings are read.
 
     Parameters
@@ -57,6 +59,8 @@ def train(recipe: EmotionRecipe, run: Path, *, resume: bool = True) -> dict[Case
         ``predictions/*.csv`` are below it.
     resume : bool
         Use what is there.
+    material : Material, optional
+        Of the recipe, where it is read already.
 
     Returns
     -------
@@ -68,7 +72,7 @@ def train(recipe: EmotionRecipe, run: Path, *, resume: bool = True) -> dict[Case
     StreamsedError
         With what is wrong in recipe or data.
     """
-    material = Material(recipe)
+    material = material or Material(recipe)
     found: dict[Case, Predictions | str] = {}
     reasons: dict[str, str] = {}
     for case in cases(recipe):
@@ -82,7 +86,15 @@ def train(recipe: EmotionRecipe, run: Path, *, resume: bool = True) -> dict[Case
                 raise
             found[case] = reasons[case.row] = str(error)
             continue
-        found[case] = _predictions(case, features, material, run, resume)
+        train_on, _, test_on = case.condition.partition(">")
+        if train_on == "all" and test_on:
+            # The same regressors as those of "all".
+            whole = case._replace(condition="all")
+            predictions = found.get(whole) or _predictions(whole, features, material, run, resume)
+            assert not isinstance(predictions, str)
+            found[case] = predictions.of_language(test_on)
+        else:
+            found[case] = _predictions(case, features, material, run, resume)
     return found
 
 
@@ -123,7 +135,7 @@ def _key(case: Case, features: Features, material: Material) -> str:
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     digest.update(label_array(material.utterances).tobytes())
-    digest.update(np.ascontiguousarray(features.values).tobytes())
+    digest.update(features.values.tobytes())
     return digest.hexdigest()[:12]
 
 
