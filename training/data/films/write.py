@@ -17,14 +17,9 @@ from training.data.films.config import FilmConfig
 from training.data.films.encode import write_mp4
 from training.data.films.plan import FilmPlan
 from training.data.films.render import Pictures, make_film
-from training.data.soundscapes import Catalogue, Scene
+from training.data.soundscapes import Catalogue
 from training.data.soundscapes.report import statistics
-
-_HEADS = {
-    "strong": "filename\tonset\toffset\tevent_label",
-    "weak": "filename\tevent_labels",
-    "unlabelled": "filename",
-}
+from training.data.soundscapes.tables import HEADS, table_rows
 
 
 def write_part(
@@ -71,7 +66,7 @@ def write_part(
         If the part is there already, or cannot be written.
     """
     require(count >= 1, "count", "at least one film", count)
-    require(supervision in _HEADS, "supervision", f"one of {sorted(_HEADS)}", supervision)
+    require(supervision in HEADS, "supervision", f"one of {sorted(HEADS)}", supervision)
     names = part.split("/")
     usable = all(name.isidentifier() for name in names)
     require(usable, "part", "names with slashes between, such as train/weak", part)
@@ -80,7 +75,7 @@ def write_part(
     if table.exists() and not force:
         raise OutputError(f"{table}: exists already; --force replaces it")
     sounds, films = out / "audio" / part, out / "video" / part
-    rows, scenes, objects = [_HEADS[supervision]], [], []
+    rows, scenes, objects = [HEADS[supervision]], [], []
     try:
         for folder in (sounds, films, table.parent):
             folder.mkdir(parents=True, exist_ok=True)
@@ -113,16 +108,6 @@ def write_part(
     except (OSError, soundfile.SoundFileError) as error:
         raise OutputError(f"{out}: cannot write: {error}") from None
     return report
-
-
-def table_rows(filename: str, scene: Scene, supervision: str) -> list[str]:
-    """Return the lines that a table of this kind has about a scene."""
-    if supervision == "unlabelled":
-        return [filename]
-    if supervision == "weak":
-        return [f"{filename}\t{','.join(sorted({event.label for event in scene.events}))}"]
-    rows = [f"{filename}\t{event.onset:.4f}\t{event.offset:.4f}\t{event.label}" for event in scene.events]
-    return rows or [f"{filename}\t\t\t"]
 
 
 def contact_sheet(films: Sequence[Pictures], columns: int = 8, zoom: int = 2) -> Pictures:
