@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from streamsed.detector import Detector, DetectorStream, load
+    from streamsed.emotion import EmotionDetector, EmotionStream
     from streamsed.respiration import CycleDetector, CycleStream
     from streamsed.service import listen
 
@@ -18,10 +19,22 @@ _LAZY = {
     "DetectorStream": "streamsed.detector",
     "CycleDetector": "streamsed.respiration",
     "CycleStream": "streamsed.respiration",
+    "EmotionDetector": "streamsed.emotion",
+    "EmotionStream": "streamsed.emotion",
     "listen": "streamsed.service",
 }
 
-__all__ = ["CycleDetector", "CycleStream", "Detector", "DetectorStream", "__version__", "listen", "load"]
+__all__ = [
+    "CycleDetector",
+    "CycleStream",
+    "Detector",
+    "DetectorStream",
+    "EmotionDetector",
+    "EmotionStream",
+    "__version__",
+    "listen",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

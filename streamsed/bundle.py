@@ -3,6 +3,13 @@
 Reading never unpickles, and nothing of a bundle is used before its schema and every hash have been checked.
 """
 
+from streamsed._bundle.dimensional_emotion import (
+    EmotionBundle,
+    EmotionGolden,
+    EmotionManifest,
+    write_emotion_bundle,
+    write_emotion_golden,
+)
 from streamsed._bundle.file_entry import FileEntry
 from streamsed._bundle.files import GOLDEN, MANIFEST
 from streamsed._bundle.manifest import (
@@ -47,6 +54,9 @@ __all__ = [
     "CycleBundle",
     "CycleGolden",
     "CycleManifest",
+    "EmotionBundle",
+    "EmotionGolden",
+    "EmotionManifest",
     "FileEntry",
     "Fusion",
     "Golden",
@@ -69,5 +79,7 @@ __all__ = [
     "write_bundle",
     "write_cycle_bundle",
     "write_cycle_golden",
+    "write_emotion_bundle",
+    "write_emotion_golden",
     "write_golden",
 ]

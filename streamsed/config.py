@@ -571,3 +571,39 @@ class FunctionalsConfig:
         )
         require(0 < self.active_db <= self.depth_db, "active_db", "in (0, depth_db]", self.active_db)
         require(self.fewest_frames >= 5, "fewest_frames", ">= 5", self.fewest_frames)
+
+
+@dataclass(frozen=True)
+class EmotionConfig:
+    """How records are made of a voice (:class:`~streamsed.emotion_stream.EmotionStream`).
+
+    Parameters
+    ----------
+    window_seconds : float
+        Sound that a record is about, in [0.5, 60].
+    hop_seconds : float
+        From one record to the next, in [0.1, window_seconds].
+    least_seconds : float
+        Where sound begins, at the beginning or after lost sound, windows are shorter, from this on; in [0.3, 10].
+    speech_threshold : float
+        Least score of the voice activity gate for a record, in (0, 1).
+    smoothing_seconds : float
+        Time constant of the exponential mean of levels over records in a row; 0 for none.
+    """
+
+    window_seconds: float = 3.0
+    hop_seconds: float = 0.5
+    least_seconds: float = 1.0
+    speech_threshold: float = 0.5
+    smoothing_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        window, hop = self.window_seconds, self.hop_seconds
+        require(0.5 <= window <= 60.0, "window_seconds", "seconds in [0.5, 60]", window)
+        require(0.1 <= hop <= window, "hop_seconds", f"seconds in [0.1, window_seconds = {window:g}]", hop)
+        require(0.3 <= self.least_seconds <= 10.0, "least_seconds", "in [0.3, 10]", self.least_seconds)
+        require(0.0 < self.speech_threshold < 1.0, "speech_threshold", "in (0, 1)", self.speech_threshold)
+        require(
+            0.0 <= self.smoothing_seconds <= 60.0, "smoothing_seconds", "in [0, 60]", self.smoothing_seconds
+        )

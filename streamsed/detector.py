@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from streamsed.bundle import Backend, Bundle, CycleBundle, read_any_bundle
+from streamsed.bundle import Backend, Bundle, CycleBundle, EmotionBundle, read_any_bundle
 from streamsed.config import (
     ClassPost,
     LatencyProfile,
@@ -39,6 +39,7 @@ from streamsed.tagging import ClipPooling
 from streamsed.types import Event, Tags
 
 if TYPE_CHECKING:
+    from streamsed.emotion import EmotionDetector
     from streamsed.respiration import CycleDetector, SegmenterKind
 
 __all__ = [
@@ -62,7 +63,9 @@ def load(
     provider: Provider = "cpu",
     num_threads: int | None = None,
     segmenter: SegmenterKind | None = None,
-) -> Detector | CycleDetector:
+    window_seconds: float | None = None,
+    hop_seconds: float | None = None,
+) -> Detector | CycleDetector | EmotionDetector:
     """Load a model bundle.
 
     Parameters
@@ -79,26 +82,36 @@ def load(
         whole process is changed only if this is given.
     segmenter : {"crnn", "envelope", "grid"}, optional
         Of a model of respiratory cycles: what finds their boundaries, by default its network ("crnn").
+    window_seconds, hop_seconds : float, optional
+        Of a model of dimensional emotion: how much sound a record is about, and from one record to the next; by
+        default what the bundle says. Windows under three seconds cost accuracy.
 
     Returns
     -------
-    Detector or CycleDetector
-        By the task of the bundle, "sound_events" or "respiratory_cycles".
+    Detector, CycleDetector or EmotionDetector
+        By the task of the bundle, "sound_events", "respiratory_cycles" or "dimensional_emotion".
 
     Raises
     ------
     BundleError
         If there is no such bundle, or it is damaged or of an unknown schema.
     ConfigError
-        If backend or provider are unknown or not there, or a segmenter is given to a model that has none.
+        If backend or provider are unknown or not there, or a segmenter, window or hop is given to a model without.
     """
     bundle = read_any_bundle(os.fspath(name_or_path))
+    is_emotion = isinstance(bundle, EmotionBundle)
+    for name, value in (("window_seconds", window_seconds), ("hop_seconds", hop_seconds)):
+        require(value is None or is_emotion, name, f"none for a model of {bundle.task}", value)
     if isinstance(bundle, CycleBundle):
         # Its modules cost those who detect events a tenth of the import.
         from streamsed.respiration import CycleDetector
 
         return CycleDetector(bundle, backend, provider, num_threads, segmenter or "crnn")
     require(segmenter is None, "segmenter", f"none for a model of {bundle.task}", segmenter)
+    if isinstance(bundle, EmotionBundle):
+        from streamsed.emotion import EmotionDetector
+
+        return EmotionDetector(bundle, backend, provider, num_threads, window_seconds, hop_seconds)
     return Detector(bundle, backend, provider, num_threads)
 
 

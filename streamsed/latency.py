@@ -99,3 +99,29 @@ class CycleLatency(StreamLatency):
     def final(self) -> float:
         """From the end of a cycle to its record."""
         return self.resampling + self.framing + self.look_ahead + self.chunk + self.decoder
+
+
+@dataclass(frozen=True)
+class EmotionLatency(StreamLatency):
+    """Delays of dimensional emotion in seconds, each at its worst; those of :class:`StreamLatency` and two more.
+
+    Attributes
+    ----------
+    hop : float
+        Until the next window ends.
+    window : float
+        Half a window: levels are those of its sound as a whole, hence of its middle.
+    """
+
+    hop: float
+    window: float
+
+    @property
+    def provisional(self) -> float:
+        """From the last sample of a window to its record."""
+        return self.resampling + self.framing + self.look_ahead + self.chunk
+
+    @property
+    def final(self) -> float:
+        """From a change of the voice until half of a window and its record have it."""
+        return self.provisional + self.hop + self.window

@@ -69,6 +69,8 @@ class StreamStats:
         Finished respiratory cycles.
     respiratory_rate : float or None
         Breaths per minute just now; None before it is known, or where nobody counts them.
+    emotions : int
+        Emotion records.
     """
 
     audio_seconds: float
@@ -82,6 +84,7 @@ class StreamStats:
     members_skipped_seconds: float
     cycles: int = 0
     respiratory_rate: float | None = None
+    emotions: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class Counts:
     members_skipped_seconds: float = 0.0
     cycles: int = 0
     respiratory_rate: float | None = None
+    emotions: int = 0
 
 
 class SoundStream(ABC, Generic[Latency]):
@@ -243,6 +247,7 @@ class SoundStream(ABC, Generic[Latency]):
     def set_members(self, count: int) -> None:
         """Let only so many networks of an ensemble take part from the next step on, to save time.
 
+            emotions=counts.emotions,
         Those with the largest weights stay, the first ones among equals. A network that hears the stream itself has no
         say, when it comes back, before it has heard :func:`~streamsed.models.warm_up_frames` frames. Records and
         :attr:`stats` say where some were left out.

@@ -127,6 +127,31 @@ class Cycle(_Record):
 
 
 @dataclass(frozen=True)
+class Emotion(_Record):
+    """How a voice sounded within a window of time, on three scales from 0 to 1. Not for judging people.
+
+    ``valence``, ``arousal`` and ``dominance`` are the mean over the ensemble, smoothed over the records before it;
+    0.5 is the middle of the raters' scale. ``uncertainty`` has, under the same names, the standard deviation over the
+    ensemble of this window, before smoothing: how much it matters whose voices a model was trained on, not how far
+    off it is. ``speech`` is how sure the voice activity gate is, in [0, 1]. Windows overlap: ``onset`` of a record lies
+    before the ``offset`` of the one before. ``members_skipped`` as in :class:`Event`.
+    """
+
+    type: ClassVar[str] = "emotion"
+    onset: float
+    offset: float
+    valence: float
+    arousal: float
+    dominance: float
+    uncertainty: dict[str, float]
+    speech: float
+    source: str
+    emitted_seconds: float | None = None
+    time_utc: str | None = None
+    members_skipped: int | None = None
+
+
+@dataclass(frozen=True)
 class Retract(_Record):
     """The provisional onset, or the open cycle, of that id came to nothing."""
 
@@ -243,9 +268,11 @@ class Summary(_Record):
     cycles: int | None = None
     respiratory_rate: float | None = None
 
+    emotions: int | None = None
+    pictures: dict[str, Any] | None = None
 
 Record: TypeAlias = (
-    Start | Onset | Retract | Event | CycleOpen | Cycle | Gap | Status | Health | Tags | Summary
+    Start | Onset | Retract | Event | CycleOpen | Cycle | Emotion | Gap | Status | Health | Tags | Summary
 )
 
 _BY_TYPE: dict[str, type[Any]] = {cls.type: cls for cls in get_args(Record)}

@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import TypeAlias
 
+from streamsed._bundle.dimensional_emotion import EmotionBundle, parsed_emotion
 from streamsed._bundle.files import MANIFEST, Files
 from streamsed._bundle.manifest import SCHEMA_VERSION
 from streamsed._bundle.respiratory_cycles import CycleBundle, parsed_cycles
 from streamsed._bundle.sound_events import Bundle, Golden, parsed, with_golden
 from streamsed.errors import BundleError
 
-AnyBundle: TypeAlias = Bundle | CycleBundle
+AnyBundle: TypeAlias = Bundle | CycleBundle | EmotionBundle
 
 
 def shipped_bundles() -> dict[str, Path]:
@@ -52,6 +53,8 @@ def read_any_bundle(name_or_path: str | Path) -> AnyBundle:
         raise BundleError(f"bundle {path}: schema_version: expected {SCHEMA_VERSION}, got {version!r}")
     if values.get("task") == "respiratory_cycles":
         return parsed_cycles(values, path)
+    if values.get("task") == "dimensional_emotion":
+        return parsed_emotion(values, path)
     return parsed(values, path)
 
 
