@@ -6,14 +6,13 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from streamsed.config import require
 from streamsed.errors import FormatError
-from streamsed.side_encoders import ImageEncoder
 from streamsed.side_inputs import TOLERANCE_SECONDS
 from streamsed.sources.containers import CONTAINER_EXTENSIONS
 from streamsed.sources.video import NoPictures, VideoFrames
@@ -23,12 +22,22 @@ Pictures: TypeAlias = tuple[Any, npt.ArrayLike]
 Push: TypeAlias = Callable[[npt.NDArray[np.float32], float], object]
 
 
+class PictureEncoder(Protocol):
+    """What an :class:`~streamsed.side_encoders.ImageEncoder` is here."""
+
+    size: tuple[int, int]
+    rate_hz: float | None
+
+    def __call__(self, image: Any) -> npt.NDArray[np.float32]:
+        """Return the embedding of a picture."""
+
+
 class PictureFeed:
     """Encodes pictures in the order of their times, none before it is needed; a context manager.
 
     Parameters
     ----------
-    encoder : ImageEncoder or None
+    encoder : PictureEncoder or None
         None for a model that takes no pictures.
     pictures : iterable of (float, ndarray)
         Time in seconds of the sound, and RGB image of shape (height, width, 3).
@@ -45,7 +54,7 @@ class PictureFeed:
 
     def __init__(
         self,
-        encoder: ImageEncoder | None = None,
+        encoder: PictureEncoder | None = None,
         pictures: Iterable[tuple[float, Any]] = (),
         video: VideoFrames | None = None,
     ) -> None:
@@ -59,7 +68,7 @@ class PictureFeed:
         self.has_pictures = self._next is not None
 
     @classmethod
-    def of_arrays(cls, encoder: ImageEncoder | None, pictures: Pictures) -> PictureFeed:
+    def of_arrays(cls, encoder: PictureEncoder | None, pictures: Pictures) -> PictureFeed:
         """Make a feed of arrays; what is wrong with an image is said when its turn comes.
 
         Raises
@@ -76,7 +85,7 @@ class PictureFeed:
         return cls(encoder, zip(moments.tolist(), images, strict=True))
 
     @classmethod
-    def of_video(cls, encoder: ImageEncoder, path: str | os.PathLike[str]) -> PictureFeed:
+    def of_video(cls, encoder: PictureEncoder, path: str | os.PathLike[str]) -> PictureFeed:
         """Make a feed of a video file.
 
         Raises
@@ -95,16 +104,17 @@ class PictureFeed:
         """By how much the sound's clock is faster than that of the pictures, as far as it was read."""
         return None if self._video is None else self._video.drift_ppm
 
-    def give(self, push: Push, until_seconds: float) -> None:
-        """Call ``push(embedding, time)`` for the pictures up to a time of the sound that were not given yet."""
-        while (
-            self._encoder is not None
-            and self._next is not None
-            and self._next[0] <= until_seconds + TOLERANCE_SECONDS
-        ):
+    def give(self, push: Push, until_seconds: float) -> int:
+        """Call ``push(embedding, time)`` for the pictures up to a time of the sound; return how many were new."""
+        count = 0
+        while self._encoder is not None and self._next is not None:
             time_seconds, image = self._next
+            if time_seconds > until_seconds + TOLERANCE_SECONDS:
+                break
             push(self._encoder(image), time_seconds)
+            count += 1
             self._advance()
+        return count
 
     def _advance(self) -> None:
         try:
@@ -132,7 +142,7 @@ class PictureFeed:
             self._video.close()
 
 
-def video_feed(encoder: ImageEncoder | None, path: str | os.PathLike[str]) -> PictureFeed:
+def video_feed(encoder: PictureEncoder | None, path: str | os.PathLike[str]) -> PictureFeed:
     """Return the pictures of a recording for a model: none if it takes none or the recording has none.
 
     Raises

@@ -192,6 +192,11 @@ class SoundStream(ABC, Generic[Latency]):
     def _counts(self) -> Counts:
         """Count; may be called from any thread."""
 
+    @property
+    def has_picture(self) -> bool | None:
+        """Whether there is a picture now, of a model that takes them; otherwise None."""
+        return None
+
     def _push_picture(self, features: Floats, time_seconds: float) -> None:
         """Take the embedding of a picture; only of a model that has an encoder."""
         raise NotImplementedError
@@ -242,12 +247,12 @@ class SoundStream(ABC, Generic[Latency]):
             members_skipped_seconds=counts.members_skipped_seconds,
             cycles=counts.cycles,
             respiratory_rate=counts.respiratory_rate,
+            emotions=counts.emotions,
         )
 
     def set_members(self, count: int) -> None:
         """Let only so many networks of an ensemble take part from the next step on, to save time.
 
-            emotions=counts.emotions,
         Those with the largest weights stay, the first ones among equals. A network that hears the stream itself has no
         say, when it comes back, before it has heard :func:`~streamsed.models.warm_up_frames` frames. Records and
         :attr:`stats` say where some were left out.

@@ -92,6 +92,11 @@ class DetectorStream(SoundStream[LatencyBudget]):
     def _set_members(self, count: int) -> None:
         self._posteriors.set_members(count)
 
+    @property
+    def has_picture(self) -> bool | None:
+        """Whether there is a picture now, of a model that takes them; otherwise None."""
+        return None if self._pictures is None else self._pictures.is_present
+
     def _push_picture(self, features: Floats, time_seconds: float) -> None:
         self._posteriors.push_picture(features, time_seconds)
 

@@ -254,7 +254,8 @@ class Summary(_Record):
     """Last record of a session.
 
     ``members_skipped_seconds`` is there if members of an ensemble were left out, and says for how much audio.
-    ``cycles`` and ``respiratory_rate``, the last one, are there for models of respiratory cycles.
+    ``cycles`` and ``respiratory_rate``, the last one, are there for models of respiratory cycles. ``pictures`` is there
+    if a model took some: how many were used and skipped, delays, time of the encoder, drift of the clocks.
     """
 
     type: ClassVar[str] = "summary"
@@ -267,9 +268,9 @@ class Summary(_Record):
     members_skipped_seconds: float | None = None
     cycles: int | None = None
     respiratory_rate: float | None = None
-
     emotions: int | None = None
     pictures: dict[str, Any] | None = None
+
 
 Record: TypeAlias = (
     Start | Onset | Retract | Event | CycleOpen | Cycle | Emotion | Gap | Status | Health | Tags | Summary

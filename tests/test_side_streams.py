@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -21,9 +22,10 @@ from tiny_models import FRONT_END, LABELS, tiny_bundle
 from videos import RATE, grey, ramp, write_video
 
 import streamsed
-from streamsed.bundle import read_bundle, write_bundle
+from streamsed.bundle import read_bundle, write_bundle, write_golden
 from streamsed.errors import BundleError, ConfigError, StateError
 from streamsed.frontend import LogMel
+from streamsed.golden import check_golden, golden_samples, make_golden
 from streamsed.side_inputs import align, frame_end_seconds
 from streamsed.sources.resample import Resampler
 
@@ -318,6 +320,18 @@ class TestBundle:
             file.write(b"x")
         with pytest.raises(BundleError, match=r"visual_encoder\.onnx: expected sha256"):
             read_bundle(tmp_path)
+
+    def test_golden_pictures_are_part_of_the_check(self, tmp_path):
+        bundle = tiny_av_bundle(tmp_path, auditory=True)
+        detector = streamsed.load(bundle.path)
+        golden = make_golden(detector, golden_samples(RATE))
+        assert golden.pictures.shape[1:] == (*SIZE, 3)
+        assert np.ptp(golden.posteriors[:, 2]) > 1e-3
+        write_golden(bundle.path, golden)
+        assert check_golden(streamsed.load(bundle.path)).passed
+        without = dataclasses.replace(golden, pictures=None, picture_times=None)
+        write_golden(bundle.path, without)
+        assert check_golden(streamsed.load(bundle.path)).max_difference > 1e-3
 
     @pytest.mark.parametrize(
         ("change", "message"),

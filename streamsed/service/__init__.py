@@ -34,8 +34,11 @@ from streamsed.models import Provider
 from streamsed.respiration import CycleDetector
 from streamsed.service.dispatcher import CycleCallback, EventCallback, RecordCallback
 from streamsed.service.session import Session, SessionSettings, SessionStats, check_input
-from streamsed.sources import ChannelSelection, FileSource, IterableSource, PcmSource, Source
+from streamsed.sound_stream import SoundModel
+from streamsed.sources import ChannelSelection, IterableSource, PcmSource, Source
+from streamsed.sources.camera import Camera, is_camera
 from streamsed.sources.microphone import Microphone
+from streamsed.sources.video_sound import recording_source
 
 __all__ = ["Session", "SessionStats", "listen"]
 
@@ -66,6 +69,7 @@ def listen(
     save_audio: str | os.PathLike[str] | None = None,
     pre_roll: float = 1.0,
     source_name: str | None = None,
+    video: int | str | os.PathLike[str] | None = None,
 ) -> Session:
     """Listen to a microphone, a file or anything that yields sound, and report events as they happen.
 
@@ -113,6 +117,9 @@ def listen(
         Seconds before the onset that such a file has.
     source_name : str, optional
         What the records call the source: "mic0", or the name of the file.
+    video : int, str or path, optional
+        Pictures for a model that takes them: a video file, whose sound is heard, or a camera beside the device (or
+        beside a live ``input``), by number, path or ``FORMAT:NAME``; see :class:`streamsed.sources.camera.Camera`.
 
     Returns
     -------
@@ -123,7 +130,7 @@ def listen(
     ConfigError
         A parameter that cannot be used.
     DeviceNotFound
-        No such device, or no audio system.
+        No such device, or no audio system. A camera that is not there is found at the start.
     BundleError
         A model that is missing or damaged.
     """
@@ -136,8 +143,11 @@ def listen(
         else load(item, backend=backend, provider=provider)
         for item in names
     ]
+    seen = _video(video, detectors, device, input)
     source: Source
-    if input is None:
+    if isinstance(seen, Path) and input is None:
+        source = recording_source(seen)
+    elif input is None:
         source = Microphone(
             device,
             sample_rate=sample_rate,
@@ -147,6 +157,9 @@ def listen(
         )
     else:
         source = _source(input, sample_rate, channels)
+    if isinstance(seen, Camera):
+        live = input is None or source.live or realtime
+        require(live, "video", "a live input beside a camera", input)
     return Session(
         source,
         detectors,
@@ -160,8 +173,9 @@ def listen(
             strict_realtime=strict_realtime,
             save_audio=None if save_audio is None else Path(save_audio),
             pre_roll=pre_roll,
-            source_name=source_name or ("mic0" if input is None else source.name),
+            source_name=source_name or ("mic0" if isinstance(source, Microphone) else source.name),
             channel=channel,
+            video=seen,
         ),
         on_event,
         on_record,
@@ -169,12 +183,32 @@ def listen(
     )
 
 
+def _video(
+    video: int | str | os.PathLike[str] | None,
+    detectors: Sequence[SoundModel],
+    device: int | str | None,
+    given: Any,
+) -> Camera | Path | None:
+    """Return where pictures come from: as told, or from the recording that is heard."""
+    if video is None:
+        is_path = isinstance(given, (str, os.PathLike)) and given != "-"
+        return Path(given) if is_path else None
+    names = [detector.name for detector in detectors]
+    sees = any(detector.image_encoder is not None for detector in detectors)
+    require(sees, "video", "a model that takes pictures", f"{', '.join(names)}, which hears alone")
+    if isinstance(video, int) or is_camera(os.fspath(video)):
+        return Camera(video if isinstance(video, int) else os.fspath(video))
+    require(device is None, "video", "a camera beside a device; a video file has its own sound", video)
+    require(given is None, "video", "no input beside a video file, which has its own sound", video)
+    return Path(video)
+
+
 def _source(given: Any, sample_rate: int | None, channels: int | None) -> Source:
     """Make a source of what was given as ``input``."""
     if given == "-":
         return PcmSource(sys.stdin.buffer, sample_rate or 16000, channels or 1)
     if isinstance(given, (str, os.PathLike)):
-        return FileSource(given)
+        return recording_source(given)
     if hasattr(given, "read") and hasattr(given, "sample_rate"):
         source: Source = given
         return source

@@ -12,6 +12,8 @@ import time
 from collections import deque
 from typing import Protocol
 
+import numpy as np
+
 from streamsed import _core
 from streamsed.sources.base import Block, Source
 from streamsed.sources.microphone import Microphone
@@ -184,13 +186,17 @@ class LiveReader(_ReadingThread):
             block = self._source.read(frames)
             if block is None:
                 break
-            position += len(block.samples)
+            samples = block.samples
+            if block.missing_frames_before:
+                # A hole of a recording that is played sounds as one, and the clock goes on.
+                samples = np.pad(samples, ((block.missing_frames_before, 0), (0, 0)))
+            position += len(samples)
             if self._paced and self._closing.wait(
                 max(0.0, self._began + position / self._rate - time.monotonic())
             ):
                 break
             self._newest = (position, time.monotonic())
-            self._ring.write(block.samples)
+            self._ring.write(samples)
 
     def _at_end(self) -> None:
         self._ring.close()

@@ -29,10 +29,12 @@ from streamsed.service.dispatcher import (
     RecordQueue,
 )
 from streamsed.service.members import MemberPolicy
+from streamsed.service.pictures import FilePictures, LivePictures, PictureStats, Push, session_pictures
 from streamsed.service.readers import BlockingReader, LiveReader, MicrophoneReader, Reader
 from streamsed.service.snippets import SnippetWriter
 from streamsed.sound_stream import SoundModel, SoundStream
 from streamsed.sources.base import Source
+from streamsed.sources.camera import Camera
 from streamsed.sources.microphone import Microphone
 from streamsed.types import Cycle, Event, Gap, Health, Record, Start, Status, StatusState, Summary
 
@@ -83,6 +85,10 @@ class SessionStats:
         How many members of an ensemble are left out just now, because the processing fell behind.
     members_skipped_seconds : float
         For how much audio some were.
+    pictures : PictureStats or None
+        How those of a camera or video file are doing; None where there are none.
+    has_picture : bool or None
+        Whether a model that takes pictures has one just now; None where no model does.
     """
 
     state: SessionState
@@ -100,6 +106,8 @@ class SessionStats:
     members_skipped_seconds: float
     cycles: int | None = None
     respiratory_rate: float | None = None
+    pictures: PictureStats | None = None
+    has_picture: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,7 @@ class SessionSettings:
     pre_roll: float
     source_name: str
     channel: Any
+    video: Camera | Path | None = None
 
 
 class Session:
@@ -164,6 +173,8 @@ class Session:
         self._error_raised = False
         self._reader: Reader | None = None
         self._streams: tuple[SoundStream[Any], ...] = ()
+        self._pictures: FilePictures | LivePictures | None = None
+        self._pushes: list[Push | None] = []
         self._policies = [MemberPolicy(detector.member_count) for detector in self.detectors]
         self._delays = DelayStatistics()
         self._rms = self._peak = 0.0
@@ -224,8 +235,12 @@ class Session:
                 return self
             self._state = "starting"
         try:
-            self._reader = self._open()
             settings = self._settings
+            encoders = [detector.image_encoder for detector in self.detectors]
+            self._pictures = session_pictures(
+                settings.video, encoders, self._tell_detail, is_live=self._is_live
+            )
+            self._reader = self._open()
             if settings.save_audio is not None:
                 self._snippets = SnippetWriter(
                     settings.save_audio, self.source.sample_rate, self.source.channels, settings.pre_roll
@@ -235,9 +250,13 @@ class Session:
             self._queue.close()
             if self._reader is not None:
                 self._reader.close()
+            if self._pictures is not None:
+                self._pictures.close()
             raise
         self._dispatcher.start()
         self._worker.start()
+        if self._pictures is not None:
+            self._pictures.start(self._sound_seconds)
         return self
 
     def _open(self) -> Reader:
@@ -377,6 +396,10 @@ class Session:
             ),
             cycles=sum(stats.cycles for stats in breathing) if breathing else None,
             respiratory_rate=next((stats.respiratory_rate for stats in breathing), None),
+            pictures=None if self._pictures is None else self._pictures.stats,
+            has_picture=next(
+                (stream.has_picture for stream in self._streams if stream.has_picture is not None), None
+            ),
         )
 
     # ---- records
@@ -408,6 +431,21 @@ class Session:
                 return
         # The supervisor must not wait for slow callbacks.
         self._emit(record, wait=False)
+
+    def _tell_detail(self, detail: str) -> None:
+        """Tell what does not change the state of the source; called by any thread."""
+        with self._guard:
+            record = Status("listening", detail, self.source_name)
+            if not self._start_told:
+                self._early.append(record)
+                return
+        self._emit(record, wait=False)
+
+    def _sound_seconds(self, moment: float) -> float | None:
+        """Return the time of the sound at a moment of the monotonic clock; None before there is any sound."""
+        if self._reader is None or not self._streams:
+            return None
+        return moment - self._reader.arrival_seconds(0)
 
     def _tell_start(self, origin: datetime | None) -> None:
         with self._guard:
@@ -493,6 +531,9 @@ class Session:
             )
             for detector in self.detectors
         )
+        self._pushes = [
+            None if stream.image_encoder is None else stream.picture_embedding for stream in self._streams
+        ]
         if not isinstance(self.source, Microphone):
             self._on_status("listening", self.source.name)
         self._tell_start(origin)
@@ -507,8 +548,12 @@ class Session:
         assert self._reader is not None
         if self._snippets is not None:
             self._dispatcher.put((self._position, samples))
+        begin = self._position
         self._position += len(samples)
         self._since_hole += len(samples)
+        if self._pictures is not None:
+            rate = self.sample_rate
+            self._pictures.give(self._pushes, begin / rate, self._position / rate)
         self._rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float32))))
         self._peak = float(np.abs(samples).max())
         for number, stream in enumerate(self._streams):
@@ -607,6 +652,9 @@ class Session:
     def _finish(self) -> None:
         assert self._reader is not None
         self._reader.close()
+        if self._pictures is not None:
+            self._pictures.close()
+            self.error = self.error or self._pictures.error()
         self._tell_start(None)
         if self._stop_asked and self._hole_told:
             self._end_hole()
@@ -624,6 +672,7 @@ class Session:
             members_skipped_seconds=round(stats.members_skipped_seconds, 3) or None,
             cycles=stats.cycles,
             respiratory_rate=stats.respiratory_rate,
+            pictures=None if stats.pictures is None else stats.pictures.to_dict(),
         )
         self._emit(self.summary)
 

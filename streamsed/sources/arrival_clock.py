@@ -21,6 +21,34 @@ class Loss:
     missing: int
 
 
+class LeastLateness:
+    """The least lateness of the last seconds: jitter only ever adds to it.
+
+    Parameters
+    ----------
+    memory_seconds : float
+    """
+
+    def __init__(self, memory_seconds: float = 10.0) -> None:
+        self._memory = memory_seconds
+        # Candidates for the minimum of a sliding window: times and latenesses both increase from left to
+        # right.
+        self._lowest: deque[tuple[float, float]] = deque()
+
+    @property
+    def seconds(self) -> float | None:
+        """The least one; None at first."""
+        return self._lowest[0][1] if self._lowest else None
+
+    def add(self, arrival_seconds: float, lateness_seconds: float) -> None:
+        """Take what arrived so late at a monotonic time."""
+        while self._lowest and self._lowest[-1][1] >= lateness_seconds:
+            self._lowest.pop()
+        self._lowest.append((arrival_seconds, lateness_seconds))
+        while self._lowest[0][0] < arrival_seconds - self._memory:
+            self._lowest.popleft()
+
+
 class ArrivalClock:
     """Compares sample positions with their arrival times.
 
@@ -50,10 +78,7 @@ class ArrivalClock:
         self._rate = sample_rate
         self._threshold = threshold_seconds
         self._settle = settle_seconds
-        self._memory = memory_seconds
-        # Candidates for the minimum of a sliding window: times and latenesses both increase from left to
-        # right.
-        self._lowest: deque[tuple[float, float]] = deque()
+        self._least = LeastLateness(memory_seconds)
         self._position = 0
         self._interrupted = False
         self._suspects: list[tuple[float, int, float]] = []  # arrival, position before the block, lateness
@@ -71,7 +96,7 @@ class ArrivalClock:
     @property
     def base_seconds(self) -> float | None:
         """Monotonic time at which sample 0 would have arrived with the least delay; None at first."""
-        return self._lowest[0][1] if self._lowest else None
+        return self._least.seconds
 
     def observe(self, position: int, arrival_seconds: float) -> Loss | None:
         """Note that all samples before ``position`` had arrived at a monotonic time.
@@ -81,14 +106,14 @@ class ArrivalClock:
         Loss or None
             A loss that is now proven. The positions of later calls must count its samples.
         """
-        if position <= self._position and self._lowest:
+        if position <= self._position and self.base_seconds is not None:
             return None
         before, self._position = self._position, position
         lateness = arrival_seconds - position / self._rate
         base = self.base_seconds
         if base is None or (lateness - base <= self._threshold and not self._interrupted):
             self._suspects.clear()
-            self._remember(arrival_seconds, lateness)
+            self._least.add(arrival_seconds, lateness)
             return None
         self._suspects.append((arrival_seconds, before, lateness))
         lowest = min(entry[2] for entry in self._suspects)
@@ -100,7 +125,7 @@ class ArrivalClock:
         self._suspects.clear()
         self._interrupted = False
         self._position = position + missing
-        self._remember(arrival_seconds, lateness - missing / self._rate)
+        self._least.add(arrival_seconds, lateness - missing / self._rate)
         return Loss(first_position, missing) if missing else None
 
     def interrupt(self, position: int) -> None:
@@ -111,10 +136,3 @@ class ArrivalClock:
         self._position = position
         self._interrupted = self.base_seconds is not None
         self._suspects.clear()
-
-    def _remember(self, arrival: float, lateness: float) -> None:
-        while self._lowest and self._lowest[-1][1] >= lateness:
-            self._lowest.pop()
-        self._lowest.append((arrival, lateness))
-        while self._lowest[0][0] < arrival - self._memory:
-            self._lowest.popleft()

@@ -132,6 +132,12 @@ class VideoSound(SourceBase):
             self._container = None
 
 
+def recording_source(path: str | os.PathLike[str], name: str | None = None) -> FileSource | VideoSound:
+    """Return the source of a recording, not opened: by the extension, of a container or of anything else."""
+    kind = VideoSound if Path(path).suffix.lower() in CONTAINER_EXTENSIONS else FileSource
+    return kind(path, name)
+
+
 def open_recording(path: str | os.PathLike[str], name: str | None = None) -> FileSource | VideoSound:
     """Return the source of a recording, opened: with libsndfile, or with PyAV what that does not read.
 
@@ -148,18 +154,13 @@ def open_recording(path: str | os.PathLike[str], name: str | None = None) -> Fil
     ConfigError
         If it is a container such as mp4 and PyAV is not installed; the message names the extra.
     """
-    if Path(path).suffix.lower() in CONTAINER_EXTENSIONS:
-        video = VideoSound(path, name)
-        video.open()
-        return video
-    file = FileSource(path, name)
+    source = recording_source(path, name)
     try:
-        file.open()
+        source.open()
     except NotAudio as error:
-        other = VideoSound(path, name)
+        source = VideoSound(path, name)
         try:
-            other.open()
+            source.open()
         except (FormatError, ConfigError):
             raise error from None
-        return other
-    return file
+    return source
