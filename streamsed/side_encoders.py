@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from streamsed.bundle import Bundle, SideInput
+from streamsed.bundle import Bundle, ImageInput, SideInput
 from streamsed.config import require
 from streamsed.errors import BundleError
 from streamsed.frontend import LogMel
@@ -44,6 +44,25 @@ class _Encoder:
         return row
 
 
+class Planes:
+    """Makes what an encoder takes of RGB pictures: (value / 255 - mean) / std, one plane for each colour.
+
+    Parameters
+    ----------
+    spec : ImageInput
+    """
+
+    def __init__(self, spec: ImageInput) -> None:
+        mean, std = (np.asarray(values, np.float32) for values in (spec.mean, spec.std))
+        self._scale = (1 / (255 * std))[:, np.newaxis, np.newaxis].astype(np.float32)
+        self._offset = (mean / std)[:, np.newaxis, np.newaxis].astype(np.float32)
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> Floats:
+        """Return (3, height, width) of a picture (height, width, 3)."""
+        values: Floats = np.moveaxis(pixels, 2, 0).astype(np.float32) * self._scale - self._offset
+        return values
+
+
 class ImageEncoder(_Encoder):
     """Makes an embedding of a picture.
 
@@ -62,9 +81,7 @@ class ImageEncoder(_Encoder):
         assert spec.image is not None  # the manifest saw to it
         self.size = (spec.image.height, spec.image.width)
         self.rate_hz = spec.rate_hz
-        mean, std = (np.asarray(values, np.float32) for values in (spec.image.mean, spec.image.std))
-        self._scale = (1 / (255 * std))[:, np.newaxis, np.newaxis].astype(np.float32)
-        self._offset = (mean / std)[:, np.newaxis, np.newaxis].astype(np.float32)
+        self._planes = Planes(spec.image)
         super().__init__(spec, graph, where, (3, *self.size))
 
     def __call__(self, image: npt.ArrayLike) -> Floats:
@@ -79,8 +96,7 @@ class ImageEncoder(_Encoder):
         sane = pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8 and pixels.size > 0
         expected = "uint8 with shape (height, width, 3), RGB"
         require(sane, "image", expected, f"{pixels.dtype} {pixels.shape}")
-        planes = np.moveaxis(scaled(pixels, self.size), 2, 0).astype(np.float32)
-        return self._run((planes * self._scale - self._offset)[np.newaxis])
+        return self._run(self._planes(scaled(pixels, self.size))[np.newaxis])
 
 
 class AudioEncoder(_Encoder):

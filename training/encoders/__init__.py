@@ -5,7 +5,6 @@ from __future__ import annotations
 from training.encoders.base import Encoder, EncoderInput, WaveformInput, item_shape, side_input_spec
 from training.encoders.cache import EmbeddingCache, Embeddings
 from training.encoders.config import ENCODERS, encoder_from_config
-from training.encoders.extract import Extraction, Failure, embed, extract, media_of, media_of_all
 from training.encoders.onnx_encoder import OnnxEncoder, OnnxSettings
 from training.encoders.speech_encoder import SpeechEncoder, SpeechSettings
 from training.encoders.torch_encoder import TorchEncoder
@@ -20,8 +19,6 @@ __all__ = [
     "Embeddings",
     "Encoder",
     "EncoderInput",
-    "Extraction",
-    "Failure",
     "OnnxEncoder",
     "OnnxSettings",
     "SpeechEncoder",
@@ -32,13 +29,9 @@ __all__ = [
     "VGGishSettings",
     "WaveformInput",
     "WeightFile",
-    "embed",
     "encoder_from_config",
-    "extract",
     "item_shape",
     "load_weights",
-    "media_of",
-    "media_of_all",
     "side_input_spec",
     "vgg16",
     "vggish",

@@ -6,8 +6,11 @@ import hashlib
 import json
 import re
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -82,14 +85,14 @@ class EmbeddingCache:
         self._check_settings()
 
     def path_of(self, media: Path) -> Path:
-        """Return where the embeddings of a file are, or would be: its name and the digest of its content.
+        """Return where the embeddings of a file are, or would be: under the digest of its content, whatever its name.
 
         Raises
         ------
         FormatError
             If there is no such file.
         """
-        return self.folder / f"{_plain(media.stem)}-{self._digest(media)[:16]}.npz"
+        return self.folder / f"{self._digest(media)[:32]}.npz"
 
     def _digest(self, media: Path) -> str:
         """Return the digest of a file, remembered as long as its size and time do not change."""
@@ -107,9 +110,19 @@ class EmbeddingCache:
         return self._digests[key]
 
     def has(self, media: Path) -> bool:
-        """Say whether a file's embeddings are there, and not only why there are none."""
-        path = self.path_of(media)
-        return path.exists() and not self._load(path).reason
+        """Say whether a file's embeddings are there, whole, and not only why there are none.
+
+        Raises
+        ------
+        FormatError
+            If there is no such file, or another encoder made what is there.
+        """
+        try:
+            with _opened(self.path_of(media)) as stored:
+                self._check_encoder(stored)
+                return stored["features"].ndim == 2 and not str(stored["reason"])
+        except _DamagedError:
+            return False
 
     def write(self, path: Path, found: Embeddings) -> None:
         """Store embeddings under a path of :meth:`path_of`.
@@ -121,9 +134,7 @@ class EmbeddingCache:
         """
         features = found.features.astype(self.precision)
         if not np.isfinite(features).all():
-            raise FormatError(
-                f"{path.stem}: expected finite features in {self.precision}, got NaN or infinity"
-            )
+            raise FormatError(f"expected finite features in {self.precision}, got NaN or infinity")
         with whole_file(path) as draft, draft.open("wb") as file:
             np.savez(
                 file,
@@ -157,20 +168,36 @@ class EmbeddingCache:
         return f"{instead}; make them with {_COMMAND}"
 
     def _load(self, path: Path) -> Embeddings:
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                features, times = stored["features"], stored["times"]
-                encoder, reason = str(stored["encoder"]), str(stored["reason"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise FormatError(f"{path}: damaged, delete it and extract again: {error}") from None
-        if encoder != self.fingerprint:
-            raise FormatError(
-                f"{path}: expected embeddings of {self.fingerprint!r}, got those of {encoder!r}"
-            )
+        with _opened(path) as stored:
+            self._check_encoder(stored)
+            found = Embeddings(stored["features"], stored["times"], str(stored["reason"]))
+        features, times, _ = found
         if features.ndim != 2 or features.shape[1] != self.features or times.shape != features.shape[:1]:
             shapes = f"{features.shape} and {times.shape}"
             raise FormatError(f"{path}: expected (N, {self.features}) and (N,), got {shapes}; delete it")
-        return Embeddings(features, times, reason)
+        return found
+
+    def _check_encoder(self, stored: Any) -> None:
+        encoder = str(stored["encoder"])
+        if encoder != self.fingerprint:
+            where = f"{self.folder}: a file in it"
+            raise FormatError(
+                f"{where}: expected embeddings of {self.fingerprint!r}, got those of {encoder!r}"
+            )
+
+
+class _DamagedError(FormatError):
+    """A file that was not written to its end, or changed since."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        # numpy leaves a file open that it opened itself and could not read.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            yield stored
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise _DamagedError(f"{path}: damaged; delete it and extract again: {error}") from None
 
 
 def read_settings(folder: Path) -> str:

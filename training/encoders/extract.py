@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,20 +14,23 @@ from streamsed.bundle import ImageInput
 from streamsed.cli.progress import Progress
 from streamsed.config import require
 from streamsed.errors import FormatError, StreamsedError
+from streamsed.side_encoders import Planes
 from streamsed.sources.video import VideoFrames
-from training.data.adapters import Recording
 from training.encoders.base import Encoder, Floats, Kind, WaveformInput
 from training.encoders.cache import EmbeddingCache, Embeddings, Precision
 from training.encoders.config import encoder_from_config
-from training.encoders.pieces import normalised, windows
+from training.encoders.windows import windows
 from training.jobs import run_jobs
 from training.sound import read_mono
+
+if TYPE_CHECKING:
+    from training.data.adapters import Recording
 
 DEFAULT_BATCH = 16
 
 
 class Failure(NamedTuple):
-    """A file of which there are no embeddings, and why."""
+    """A file of which there are no embeddings, and why: a sentence that begins with its path."""
 
     path: Path
     reason: str
@@ -113,14 +116,28 @@ def extract(
         results = run_jobs(list(todo.values()), start, workers)
         for target, path in todo.items():
             progress.begin(path.name)
-            found = next(results)
-            if found.reason:
-                failures.append(Failure(path, found.reason))
-            if skip_bad or not found.reason:
-                store.write(target, found)
-            computed += not found.reason
+            reason = _keep(store, path, target, next(results), skip_bad)
+            if reason:
+                failures.append(Failure(path, reason))
+            computed += not reason
             progress.finish()
     return Extraction(computed, known, tuple(failures))
+
+
+def _keep(store: EmbeddingCache, path: Path, target: Path, found: Embeddings, skip_bad: bool) -> str:
+    """Write what was found; return why there is nothing, if there is not."""
+    if not found.reason:
+        try:
+            store.write(target, found)
+        except FormatError as error:
+            found = _nothing(store.features, f"{path}: {error}")
+    if found.reason and skip_bad:
+        store.write(target, found)
+    return found.reason
+
+
+def _nothing(features: int, reason: str) -> Embeddings:
+    return Embeddings(np.zeros((0, features), np.float32), np.zeros(0), reason)
 
 
 def _start(
@@ -139,7 +156,7 @@ def _attempt(encoder: Encoder, batch_size: int, path: Path) -> Embeddings:
     try:
         return embed(path, encoder, batch_size)
     except StreamsedError as error:
-        return Embeddings(np.zeros((0, encoder.features), np.float32), np.zeros(0), str(error))
+        return _nothing(encoder.features, str(error))
 
 
 def embed(path: Path, encoder: Encoder, batch_size: int = DEFAULT_BATCH) -> Embeddings:
@@ -160,9 +177,10 @@ def embed(path: Path, encoder: Encoder, batch_size: int = DEFAULT_BATCH) -> Embe
 def _pictures_of(path: Path, encoder: Encoder) -> Iterator[tuple[Floats, float]]:
     item = encoder.input
     assert isinstance(item, ImageInput)
+    planes = Planes(item)
     with VideoFrames(path, size=(item.height, item.width), rate_hz=encoder.rate_hz) as frames:
         for picture in frames:
-            yield normalised(picture.image, item), picture.time_seconds
+            yield planes(picture.image), picture.time_seconds
 
 
 def _collect(encoder: Encoder, pieces: Iterable[tuple[Floats, float]], batch_size: int) -> Embeddings:

@@ -1,13 +1,10 @@
-"""What encoders get of a recording: windows of its sound, its pictures as tensors."""
+"""What encoders of sound get of a recording: its windows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-import numpy.typing as npt
-
-from streamsed.bundle import AudioInput, ImageInput
+from streamsed.bundle import AudioInput
 from streamsed.frontend import LogMel
 from training.encoders.base import Floats, WaveformInput
 
@@ -37,9 +34,3 @@ def windows(samples: Floats, item: AudioInput | WaveformInput) -> Iterator[tuple
         last = start + item.window_frames - 1
         end = (last * front_end.hop_length + front_end.window_length) / front_end.sample_rate
         yield frames[start : last + 1], end
-
-
-def normalised(image: npt.NDArray[np.uint8], item: ImageInput) -> Floats:
-    """Return a picture (height, width, 3) uint8 as (3, height, width): ``(RGB / 255 - mean) / std``."""
-    scaled = (image.astype(np.float32) / 255 - np.float32(item.mean)) / np.float32(item.std)
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
