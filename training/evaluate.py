@@ -22,6 +22,8 @@ from streamsed.metrics import (
     novelty,
     segment_metrics,
 )
+from streamsed.picture_feed import Pictures
+from training.fusion.pictures import Seen, scene_pictures
 from training.labelled import Events, LabelledScene
 from training.recipe import Recipe
 from training.source import scene_source
@@ -37,10 +39,12 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
     """Print the tables, write ``metrics.json`` and the test scenes with their labels to the run.
 
     The scenes (``test_scenes``) are what `streamsed detect` and `streamsed evaluate` take, so that anyone can
-    repeat the numbers.
+    repeat the numbers. A model that takes pictures gets those of the recordings; ``without_pictures`` says what it does
+    without any.
     """
     detector = load(bundle)
     source = scene_source(recipe, "test")
+    seen = scene_pictures(recipe, source, detector)
     rate = recipe.front_end.sample_rate
     scenes = [source.make(index) for index in range(len(source))]
     write_scenes(run / "test_scenes", scenes, rate)
@@ -48,13 +52,17 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
     durations = {str(i): len(scene.samples) / rate for i, scene in enumerate(scenes)}
 
     start = time.perf_counter()
-    estimated = {str(i): _events(detector, scene.samples, rate) for i, scene in enumerate(scenes)}
+    estimated = {
+        str(i): _events(detector, scene.samples, rate, pictures=seen(i)) for i, scene in enumerate(scenes)
+    }
     rtf = (time.perf_counter() - start) / sum(durations.values())
     segments = segment_metrics(reference, estimated, labels=recipe.labels, durations=durations)
     matched = event_metrics(reference, estimated, labels=recipe.labels)
     print(table(segments, matched, recipe.labels))
 
-    tagged = {str(i): detector.tags(scene.samples, rate).tags for i, scene in enumerate(scenes)}
+    tagged = {
+        str(i): detector.tags(scene.samples, rate, pictures=seen(i)).tags for i, scene in enumerate(scenes)
+    }
     truth = {str(i): scene.tags for i, scene in enumerate(scenes)}
     clips = clip_metrics(truth, tagged, labels=recipe.labels)
     print(f"clip F1: micro {clips.micro.f1:.3f}, macro {clips.macro.f1:.3f}")
@@ -67,13 +75,15 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
         by_length[str(length)] = {"micro": _number(report.micro.f1), "macro": _number(report.macro.f1)}
     print("segment F1 by length in s:", by_length)
 
-    frames = calibration_of(detector, scenes)
+    frames = calibration_of(detector, scenes, seen)
     print("frames:", frames)
 
     gains = {"0": _number(segments.micro.f1)}
     for gain_db in (-10, -20, -30):
         quieter = {
-            str(i): _events(detector, scene.samples * np.float32(10 ** (gain_db / 20)), rate)
+            str(i): _events(
+                detector, scene.samples * np.float32(10 ** (gain_db / 20)), rate, pictures=seen(i)
+            )
             for i, scene in enumerate(scenes)
         }
         report = segment_metrics(reference, quieter, labels=recipe.labels, durations=durations)
@@ -85,7 +95,8 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
         coarse, fine = segments, matched
         if profile != OFFLINE:
             found = {
-                str(i): _events(detector, scene.samples, rate, profile) for i, scene in enumerate(scenes)
+                str(i): _events(detector, scene.samples, rate, profile, seen(i))
+                for i, scene in enumerate(scenes)
             }
             coarse = segment_metrics(reference, found, labels=recipe.labels, durations=durations)
             fine = event_metrics(reference, found, labels=recipe.labels)
@@ -112,12 +123,30 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
         "false_alarms_per_minute": false_alarms,
         "rtf_detect": round(rtf, 5),
     }
+    if detector.image_encoder is not None:
+        blind = {str(i): _events(detector, scene.samples, rate) for i, scene in enumerate(scenes)}
+        coarse = segment_metrics(reference, blind, labels=recipe.labels, durations=durations)
+        fine = event_metrics(reference, blind, labels=recipe.labels)
+        metrics["without_pictures"] = {
+            "segment_f1_micro": _number(coarse.micro.f1),
+            "event_f1_micro": _number(fine.micro.f1),
+        }
+        print("without pictures:", metrics["without_pictures"])
     (run / "metrics.json").write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     return metrics
 
 
-def calibration_of(detector: Detector, scenes: Sequence[LabelledScene]) -> dict[str, float | None]:
+def calibration_of(
+    detector: Detector, scenes: Sequence[LabelledScene], seen: Seen
+) -> dict[str, float | None]:
     """Judge the fused posteriors as probabilities, frame by frame.
+
+    Parameters
+    ----------
+    detector : Detector
+    scenes : sequence of LabelledScene
+    seen : callable
+        The number of a scene to its pictures, see :func:`training.fusion.pictures.scene_pictures`.
 
     Returns
     -------
@@ -128,8 +157,8 @@ def calibration_of(detector: Detector, scenes: Sequence[LabelledScene]) -> dict[
     """
     clock = detector.bundle.clock
     posteriors, targets, uncertainties = [], [], []
-    for scene in scenes:
-        found = detector.frames(scene.samples, detector.sample_rate)
+    for i, scene in enumerate(scenes):
+        found = detector.frames(scene.samples, detector.sample_rate, pictures=seen(i))
         posteriors.append(found.posteriors)
         uncertainties.append(found.uncertainty)
         targets.append(frame_targets(scene.events, detector.labels, len(found), clock) > 0.5)
@@ -188,8 +217,15 @@ def write_scenes(folder: Path, scenes: Sequence[LabelledScene], rate: int) -> No
     (folder / "scenes.tsv").write_text("\n".join(rows) + "\n")
 
 
-def _events(detector: Detector, samples: npt.NDArray[np.float32], rate: int, latency: str = "high") -> Events:
-    return [(item.onset, item.offset, item.label) for item in detector.detect(samples, rate, latency=latency)]
+def _events(
+    detector: Detector,
+    samples: npt.NDArray[np.float32],
+    rate: int,
+    latency: str = "high",
+    pictures: Pictures | None = None,
+) -> Events:
+    found = detector.detect(samples, rate, latency=latency, pictures=pictures)
+    return [(item.onset, item.offset, item.label) for item in found]
 
 
 def _number(value: float) -> float | None:

@@ -15,6 +15,7 @@ from streamsed.detector import Detector, load
 from streamsed.metrics import event_metrics, segment_metrics
 from streamsed.postprocess import PostChain
 from training.export import POST_FILE
+from training.fusion.pictures import scene_pictures
 from training.labelled import Events
 from training.recipe import Recipe
 from training.source import scene_source
@@ -107,13 +108,16 @@ def tune(recipe: Recipe, bundle: Path) -> PostConfig:
     """
     detector = load(bundle)
     source = scene_source(recipe, "validation")
+    seen = scene_pictures(recipe, source, detector)
     reference: dict[str, Events] = {}
     posteriors: dict[str, npt.NDArray[np.float32]] = {}
     durations: dict[str, float] = {}
     for index in range(len(source)):
         scene = source.make(index)
         reference[str(index)] = list(scene.events)
-        posteriors[str(index)] = detector.posteriors(scene.samples, recipe.front_end.sample_rate)
+        posteriors[str(index)] = detector.posteriors(
+            scene.samples, recipe.front_end.sample_rate, pictures=seen(index)
+        )
         durations[str(index)] = len(scene.samples) / recipe.front_end.sample_rate
 
     settings = candidates(recipe.tune.method)

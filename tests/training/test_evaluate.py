@@ -91,7 +91,7 @@ def test_metrics_are_kept(evaluated):
 
 def test_what_is_undefined_is_null(tiny_recipe, trained_bundle, tmp_path, monkeypatch):
     monkeypatch.setattr("training.evaluate.eventless", lambda rate: iter(()))
-    monkeypatch.setattr("training.evaluate._events", lambda *_: [])
+    monkeypatch.setattr("training.evaluate._events", lambda *_, **__: [])
     evaluate(tiny_recipe, trained_bundle.path, tmp_path)
 
     def refuse(constant: str) -> None:

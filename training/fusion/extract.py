@@ -6,7 +6,7 @@ from streamsed.config import require
 from training.encoders.extract import Extraction, media_of_all
 from training.encoders.extract import extract as extract_files
 from training.fusion.readers import KINDS, encoder_of
-from training.fusion.sides import recordings_of
+from training.fusion.sides import check_recordings
 from training.recipe import Recipe
 from training.source import scene_source
 
@@ -29,10 +29,9 @@ def extract(recipe: Recipe) -> dict[str, Extraction]:
     """
     settings = recipe.fusion
     require(bool(settings.sides), "fusion.inputs", "auditory or visual, to extract", list(settings.inputs))
+    check_recordings(recipe)
     splits = ("train", "validation", "test") if recipe.data.validates else ("train", "test")
-    recordings = [
-        item for split in splits for item in recordings_of(recipe, scene_source(recipe, split)).recordings
-    ]
+    recordings = [item for split in splits for item in scene_source(recipe, split).recordings]
     done = {}
     for name, side in settings.sides.items():
         encoder_of(settings, name)

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 
 from streamsed.config import FrameClock, LogMelConfig, require
-from streamsed.errors import ConfigError
 from streamsed.side_inputs import align, frame_end_seconds
 from training.data.adapters import Recording
 from training.fusion.settings import FusionSettings, SideSettings
@@ -60,13 +59,13 @@ class SceneSides:
         self._kept: dict[int, tuple[Side, ...]] = {}
 
     @classmethod
-    def of(cls, recipe: Recipe, source: object, clock: FrameClock, count: int) -> SceneSides:
+    def of(cls, recipe: Recipe, source: RecordingSource, clock: FrameClock, count: int) -> SceneSides:
         """Return the side inputs of the scenes of a recipe's source.
 
         Parameters
         ----------
         recipe : Recipe
-        source : Source
+        source : RecordingSource
         clock : FrameClock
         count : int
             Posterior frames of a scene.
@@ -81,10 +80,10 @@ class SceneSides:
         # Recipes that fuse nothing need neither encoders nor video.
         from training.fusion.readers import readers_of
 
-        recordings = recordings_of(recipe, source)
+        check_recordings(recipe)
         _check_augmentation(recipe)
         times = posterior_times(recipe.front_end, clock, count)
-        return cls(recipe.fusion, recordings, readers_of(recipe.fusion), times)
+        return cls(recipe.fusion, source, readers_of(recipe.fusion), times)
 
     def __call__(self, index: int) -> tuple[Side, ...]:
         """Return the side inputs of a scene, features (T', D) and presence (T',), in the order of the settings.
@@ -128,14 +127,11 @@ class SceneSides:
         return Side(*map(torch.from_numpy, values))
 
 
-def recordings_of(recipe: Recipe, source: object) -> RecordingSource:
-    """Return the source if it is one of recordings, as embeddings are made of files."""
-    if not isinstance(source, RecordingSource):
-        raise ConfigError(
-            "fusion.inputs: expected ['spectral'] for mixed scenes, which are no files, "
-            f"got {list(recipe.fusion.inputs)}"
-        )
-    return source
+def check_recordings(recipe: Recipe) -> None:
+    """Raise ConfigError unless the scenes of a recipe are recordings, as embeddings are made of files."""
+    inputs = list(recipe.fusion.inputs)
+    are_files = recipe.data.recordings is not None
+    require(are_files, "fusion.inputs", "['spectral'] for mixed scenes, which are no files", inputs)
 
 
 def _check_augmentation(recipe: Recipe) -> None:
