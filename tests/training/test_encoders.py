@@ -349,6 +349,7 @@ def test_an_output_that_is_no_embedding_is_refused(tmp_path):
             {"kind": "onnx", "file": "x", "log_mel": MELS, "rate_hz": 3.0},
             "rate_hz: expected none for an encoder",
         ),
+        ({"kind": "vgg16", "device": "meat"}, "device: expected one that torch has, got 'meat'"),
         ({"kind": "vgg16", "channels": [1, 2]}, r"channels: expected five numbers, got \[1, 2\]"),
     ],
 )

@@ -7,7 +7,7 @@ from training.encoders.cache import EmbeddingCache, Embeddings
 from training.encoders.config import ENCODERS, encoder_from_config
 from training.encoders.onnx_encoder import OnnxEncoder, OnnxSettings
 from training.encoders.speech_encoder import SpeechEncoder, SpeechSettings
-from training.encoders.torch_encoder import TorchEncoder
+from training.encoders.torch_encoder import TorchEncoder, WeightSettings
 from training.encoders.vgg16 import VGG16, VGG16Settings, vgg16
 from training.encoders.vggish import VGGish, VGGishSettings, vggish
 from training.encoders.weights import WeightFile, load_weights
@@ -29,6 +29,7 @@ __all__ = [
     "VGGishSettings",
     "WaveformInput",
     "WeightFile",
+    "WeightSettings",
     "encoder_from_config",
     "item_shape",
     "load_weights",

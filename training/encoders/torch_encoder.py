@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from streamsed.bundle import ImageInput
 from streamsed.config import require
+from streamsed.errors import ConfigError
 from training.encoders.base import (
     EncoderInput,
     Floats,
@@ -21,6 +23,28 @@ from training.encoders.base import (
 )
 from training.encoders.convolutions import initialise
 from training.encoders.weights import WeightFile, load_weights
+
+
+@dataclass(frozen=True)
+class WeightSettings:
+    """Where the weights of a network come from, and where it computes.
+
+    Parameters
+    ----------
+    weights : str or None
+        The published file, or the folder that holds it; None: random weights, which the fingerprint says.
+    sha256 : str or None
+        Of weights of one's own, see :func:`~training.encoders.weights.load_weights`.
+    seed : int
+        Of random weights.
+    device : str
+        As torch calls it, such as "cuda". The fingerprint does not say it: embeddings differ by rounding alone.
+    """
+
+    weights: str | None = None
+    sha256: str | None = None
+    seed: int = 0
+    device: str = "cpu"
 
 
 class TorchEncoder:
@@ -37,16 +61,35 @@ class TorchEncoder:
         Where its weights come from, for the fingerprint.
     rate_hz : float, optional
         Of pictures: so many a second are looked at, at most.
+    device : str
+        Where it computes.
+
+    Raises
+    ------
+    ConfigError
+        If the device is not there, or the rate does not fit what it takes.
     """
 
     kind: Kind
 
     def __init__(
-        self, name: str, network: nn.Module, item: EncoderInput, weights: str, rate_hz: float | None = None
+        self,
+        name: str,
+        network: nn.Module,
+        item: EncoderInput,
+        weights: str,
+        rate_hz: float | None = None,
+        device: str = "cpu",
     ) -> None:
         check_rate(item, rate_hz)
         self.name = name
         self.network = network.eval().requires_grad_(False)
+        try:
+            self.network.to(device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"device: expected one that torch has, got {device!r}: {reason}") from None
+        self._device = device
         self.input = item
         self.rate_hz = rate_hz
         self.kind = "image" if isinstance(item, ImageInput) else "audio"
@@ -61,11 +104,11 @@ class TorchEncoder:
         """Return embeddings (B, D) of a batch (B, *item_shape(input))."""
         check_batch(batch, self.input)
         with torch.inference_mode():
-            return self.network(torch.tensor(batch)).numpy()
+            return self.network(torch.tensor(batch, device=self._device)).cpu().numpy()
 
     def to_onnx(self, path: Path) -> Path:
         """Write the network as an ONNX graph with a free batch size, input "batch" and output "embeddings"."""
-        example = torch.zeros(2, *item_shape(self.input))
+        example = torch.zeros(2, *item_shape(self.input), device=self._device)
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
@@ -86,9 +129,7 @@ def with_weights(
     network: nn.Module,
     item: EncoderInput,
     published: WeightFile,
-    weights: str | Path | None,
-    sha256: str | None,
-    seed: int,
+    settings: WeightSettings,
     rate_hz: float | None = None,
 ) -> TorchEncoder:
     """Load the weights of a file, or draw random ones if there is none, and make an encoder of the network.
@@ -96,17 +137,17 @@ def with_weights(
     Raises
     ------
     ConfigError
-        If a hash is given without a file.
+        If a hash is given without a file, or the device is not there.
     FormatError
         As :func:`~training.encoders.weights.load_weights`.
     """
-    if weights is None:
-        require(sha256 is None, "sha256", "nothing without weights", sha256)
-        initialise(network, seed)
-        random = f"random weights of seed {seed}, sizes {_sizes(network)}"
-        return TorchEncoder(name, network, item, random, rate_hz)
-    digest = load_weights(network, weights, published, sha256)
-    return TorchEncoder(name, network, item, f"weights sha256 {digest}", rate_hz)
+    if settings.weights is None:
+        require(settings.sha256 is None, "sha256", "nothing without weights", settings.sha256)
+        initialise(network, settings.seed)
+        weights = f"random weights of seed {settings.seed}, sizes {_sizes(network)}"
+    else:
+        weights = f"weights sha256 {load_weights(network, settings.weights, published, settings.sha256)}"
+    return TorchEncoder(name, network, item, weights, rate_hz, settings.device)
 
 
 def _sizes(network: nn.Module) -> str:

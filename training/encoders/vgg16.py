@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from streamsed.bundle import ImageInput
 from streamsed.config import require
 from training.encoders.convolutions import vgg_stack
-from training.encoders.torch_encoder import TorchEncoder, with_weights
+from training.encoders.torch_encoder import TorchEncoder, WeightSettings, with_weights
 from training.encoders.weights import WeightFile
 
 WEIGHTS = WeightFile(
@@ -69,26 +69,17 @@ class VGG16(nn.Module):
 
 
 @dataclass(frozen=True)
-class VGG16Settings:
+class VGG16Settings(WeightSettings):
     """VGG16 as an encoder of pictures.
 
     Parameters
     ----------
-    weights : str or None
-        ``vgg16-397923af.pth`` or the folder that holds it; None: random weights, which the fingerprint says.
-    sha256 : str or None
-        Of weights of one's own, see :func:`~training.encoders.weights.load_weights`.
-    seed : int
-        Of random weights.
     rate_hz : float
         So many pictures a second are looked at, at most.
     channels, hidden, classes
         Sizes, see :class:`VGG16`.
     """
 
-    weights: str | None = None
-    sha256: str | None = None
-    seed: int = 0
     rate_hz: float = 15.0
     channels: tuple[int, ...] = CHANNELS
     hidden: int = HIDDEN
@@ -105,6 +96,4 @@ def vgg16(settings: VGG16Settings) -> TorchEncoder:
     """
     network = VGG16(settings.channels, settings.hidden, settings.classes)
     item = ImageInput(SIZE, SIZE, MEAN, STD)
-    return with_weights(
-        "vgg16", network, item, WEIGHTS, settings.weights, settings.sha256, settings.seed, settings.rate_hz
-    )
+    return with_weights("vgg16", network, item, WEIGHTS, settings, settings.rate_hz)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from streamsed.bundle import AudioInput
 from streamsed.config import LogMelConfig, require
 from training.encoders.convolutions import vgg_stack
-from training.encoders.torch_encoder import TorchEncoder, with_weights
+from training.encoders.torch_encoder import TorchEncoder, WeightSettings, with_weights
 from training.encoders.weights import WeightFile
 
 WEIGHTS = WeightFile(
@@ -82,26 +82,17 @@ class VGGish(nn.Module):
 
 
 @dataclass(frozen=True)
-class VGGishSettings:
+class VGGishSettings(WeightSettings):
     """VGGish as an encoder of windows of 0.96 s.
 
     Parameters
     ----------
-    weights : str or None
-        ``vggish-10086976.pth`` or the folder that holds it; None: random weights, which the fingerprint says.
-    sha256 : str or None
-        Of weights of one's own, see :func:`~training.encoders.weights.load_weights`.
-    seed : int
-        Of random weights.
     hop_frames : int
         Log-mel frames of 10 ms from one window to the next; the paper's 60 ms are 6.
     channels, hidden, embedding
         Sizes, see :class:`VGGish`.
     """
 
-    weights: str | None = None
-    sha256: str | None = None
-    seed: int = 0
     hop_frames: int = 6
     channels: tuple[int, ...] = CHANNELS
     hidden: int = HIDDEN
@@ -118,4 +109,4 @@ def vggish(settings: VGGishSettings) -> TorchEncoder:
     """
     network = VGGish(settings.channels, settings.hidden, settings.embedding)
     item = AudioInput(FRONT_END, WINDOW_FRAMES, settings.hop_frames)
-    return with_weights("vggish", network, item, WEIGHTS, settings.weights, settings.sha256, settings.seed)
+    return with_weights("vggish", network, item, WEIGHTS, settings)
