@@ -109,8 +109,8 @@ def concordance(truth: ArrayLike, estimate: ArrayLike) -> float:
     ConfigError
         If they differ in length or are not finite.
     """
-    pairs = [np.asarray(values, np.float64).reshape(-1, 1) for values in (truth, estimate)]
-    return emotion_moments(*pairs, dimensions=("level",)).scores().ccc["level"]
+    x, y = (np.asarray(values, np.float64).reshape(-1, 1) for values in (truth, estimate))
+    return emotion_moments(x, y, dimensions=("level",)).scores().ccc["level"]
 
 
 def emotion_moments(

@@ -47,10 +47,10 @@ class SvrSettings:
 
     preset: Literal["paper", "tuned"] = "paper"
     block_scaling: bool = False
-    costs: tuple[float, ...] = (1.0, 3.0, 10.0)
+    costs: tuple[float, ...] = (1.0, 3.0)
     epsilons: tuple[float, ...] = (0.01, 0.05)
-    gamma_scales: tuple[float, ...] = (0.5, 1.0)
-    inner_groups: int = 4
+    gamma_scales: tuple[float, ...] = (0.25, 0.5, 1.0)
+    inner_groups: int = 3
 
     def __post_init__(self) -> None:
         """Check the lists."""

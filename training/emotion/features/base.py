@@ -45,6 +45,9 @@ class FeatureSettings:
         Of onnx, in Hz: the others know theirs.
     config : mapping
         Of functionals: fields of :class:`streamsed.config.FunctionalsConfig`.
+    equal_level : bool
+        Of opensmile: bring every utterance to the same root mean square first. How loud a corpus recorded somebody
+        says much of dominance, and nothing where the gain of the microphone is unknown.
     """
 
     kind: Literal["opensmile", "transformers", "end_to_end", "functionals", "onnx"]
@@ -55,6 +58,7 @@ class FeatureSettings:
     batch_size: int = 1
     sample_rate: int = 16000
     config: Mapping[str, Any] = field(default_factory=dict)
+    equal_level: bool = False
 
     def __post_init__(self) -> None:
         """Check that the kind has what it needs."""
@@ -63,6 +67,8 @@ class FeatureSettings:
         require(
             bool(self.source) == has_source, "source", "a place, of transformers and onnx alone", self.source
         )
+        allowed = not self.equal_level or self.kind == "opensmile"
+        require(allowed, "equal_level", "true of opensmile alone", self.equal_level)
         require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
         require(
             not self.config or self.kind == "functionals", "config", "none but of functionals", self.config

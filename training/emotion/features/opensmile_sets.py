@@ -10,6 +10,9 @@ import numpy as np
 
 from training.emotion.features.base import FeatureExtractor, Floats, import_package
 
+# Of full scale, -26 dB: that of a recording with room for its peaks.
+_ROOT_MEAN_SQUARE = 0.05
+
 
 class OpensmileFunctionals(FeatureExtractor):
     """6 373 functionals (Schuller et al. 2013; Weninger et al. 2013), or 88 (Eyben et al. 2016), of an utterance.
@@ -18,6 +21,8 @@ class OpensmileFunctionals(FeatureExtractor):
     ----------
     name : str
     feature_set : {"ComParE_2016", "eGeMAPSv02"}
+    equal_level : bool
+        Bring every utterance to the same root mean square first.
 
     Raises
     ------
@@ -28,10 +33,11 @@ class OpensmileFunctionals(FeatureExtractor):
     # Both sets have windows of 60 ms: below two of them there are functionals of nothing.
     min_samples = 1920
 
-    def __init__(self, name: str, feature_set: str) -> None:
+    def __init__(self, name: str, feature_set: str, *, equal_level: bool = False) -> None:
         opensmile = import_package("opensmile", feature_set)
         self.name = name
         self._set = feature_set
+        self._equal_level = equal_level
         self._smile = opensmile.Smile(
             feature_set=opensmile.FeatureSet[feature_set],
             feature_level=opensmile.FeatureLevel.Functionals,
@@ -40,12 +46,16 @@ class OpensmileFunctionals(FeatureExtractor):
         self.names = tuple(self._smile.feature_names)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        return {"kind": "opensmile", "set": self._set, "version": self._version}
+        facts = {"kind": "opensmile", "set": self._set, "version": self._version}
+        return facts | ({"root_mean_square": _ROOT_MEAN_SQUARE} if self._equal_level else {})
 
     def compute(self, batch: Sequence[Floats]) -> Floats:
         return np.concatenate([self._one(samples) for samples in batch])
 
     def _one(self, samples: Floats) -> Floats:
+        if self._equal_level:
+            level = np.sqrt(np.mean(np.square(samples, dtype=np.float64)))
+            samples = (samples * (_ROOT_MEAN_SQUARE / max(level, 1e-9))).astype(np.float32)
         with warnings.catch_warnings():
             # It fills with NaN what it calls too short, which is named by the caller.
             warnings.filterwarnings("ignore", message="Segment too short")

@@ -20,7 +20,7 @@ def make_extractor(name: str, settings: FeatureSettings, root: Path = Path()) ->
     if settings.kind == "opensmile":
         from training.emotion.features.opensmile_sets import OpensmileFunctionals
 
-        return OpensmileFunctionals(name, settings.set)
+        return OpensmileFunctionals(name, settings.set, equal_level=settings.equal_level)
     if settings.kind == "functionals":
         from training.emotion.features.functionals import OwnFunctionals
 

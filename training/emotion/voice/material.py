@@ -1,0 +1,159 @@
+"""Functionals of utterances, of parts of them, and of what the gate is to tell from speech."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from streamsed.cli.progress import Progress
+from streamsed.config import require
+from streamsed.errors import FormatError
+from streamsed.functionals import LogMelFunctionals
+from training.emotion.data import Utterance, read_emotion
+from training.emotion.voice.recipe import VoiceRecipe
+from training.emotion.voice.sounds import made_up_sound
+from training.segmentation.sounds import coloured_noise
+from training.sound import read_mono
+
+Floats = npt.NDArray[np.float32]
+
+# A part is of an utterance that is at least so much longer: another one would say nothing else.
+_LONGER_SECONDS = 0.3
+
+
+class Rows(NamedTuple):
+    """Functionals, and of which utterance and how much of it each row is.
+
+    Attributes
+    ----------
+    values : ndarray, shape (N, D), float32
+    of : ndarray, shape (N,), int64
+        Index of the utterance.
+    seconds : ndarray, shape (N,), float64
+        Length of the part; 0 for all of the utterance.
+    """
+
+    values: Floats
+    of: npt.NDArray[np.int64]
+    seconds: npt.NDArray[np.float64]
+
+
+class VoiceMaterial:
+    """What a recipe is trained on, read once.
+
+    Parameters
+    ----------
+    recipe : VoiceRecipe
+    """
+
+    def __init__(self, recipe: VoiceRecipe) -> None:
+        self.recipe = recipe
+        self.utterances: tuple[Utterance, ...] = read_emotion(recipe.data)
+        self.functionals = LogMelFunctionals(recipe.functionals)
+        self._rate = recipe.functionals.front_end.sample_rate
+
+    def rows(self, windows: Sequence[float]) -> Rows:
+        """Return the functionals of every utterance, and of one part of each length of those that are longer.
+
+        Raises
+        ------
+        FormatError
+            If an utterance is silent or too short; it is named.
+        """
+        values, of, seconds = [], [], []
+        rng = np.random.default_rng(self.recipe.ensemble.seed)
+        for index, samples in self._sounds([item.path for item in self.utterances]):
+            for length, part in [(0.0, samples), *_parts(rng, samples, windows, self._rate)]:
+                found = self._try(part)
+                if found is None and length == 0.0:
+                    raise FormatError(f"{self.utterances[index].path}: expected speech, got too little sound")
+                if found is not None:
+                    values.append(found)
+                    of.append(index)
+                    seconds.append(length)
+        return Rows(np.stack(values), np.array(of), np.array(seconds))
+
+    def noisy_speech(self) -> Floats:
+        """Return the functionals of parts of every second utterance in noise."""
+        settings = self.recipe.gate
+        rng = np.random.default_rng(settings.seed)
+        found = []
+        for _, samples in self._sounds([item.path for item in self.utterances[::2]]):
+            length = round(float(rng.choice(settings.windows)) * self._rate)
+            part = _cut(rng, samples, length)
+            noise = coloured_noise(rng, len(part), rng.uniform(-1.0, 0.0))
+            level = float(part.std()) * 10 ** (-rng.uniform(*settings.snr_db) / 20)
+            found.append(self._try((part + level * noise).astype(np.float32)))
+        return np.stack([row for row in found if row is not None])
+
+    def other_sounds(self, pattern: str) -> Floats:
+        """Return the functionals of parts of recordings; none of what is silent.
+
+        Raises
+        ------
+        ConfigError
+            If no recording matches.
+        """
+        settings = self.recipe.gate
+        rng = np.random.default_rng(settings.seed)
+        paths = matching(self.recipe.data.root, pattern)
+        found = [
+            self._try(_cut(rng, samples, round(seconds * self._rate)))
+            for _, samples in self._sounds(paths)
+            for seconds in settings.windows
+        ]
+        return np.stack([row for row in found if row is not None])
+
+    def made_up_sounds(self) -> Floats:
+        """Return the functionals of sounds made from random numbers."""
+        settings = self.recipe.gate
+        rng = np.random.default_rng(settings.seed + 1)
+        found = [
+            self._try(made_up_sound(rng, float(rng.choice(settings.windows)), self._rate))
+            for _ in range(settings.made_up)
+        ]
+        return np.stack([row for row in found if row is not None])
+
+    def _sounds(self, paths: Sequence[Path]) -> Iterator[tuple[int, Floats]]:
+        with Progress(len(paths)) as progress:
+            for index, path in enumerate(paths):
+                progress.begin(path.name)
+                yield index, read_mono(path, self._rate)
+                progress.finish()
+
+    def _try(self, samples: Floats) -> Floats | None:
+        try:
+            return self.functionals(samples)
+        except FormatError:
+            return None
+
+
+def matching(root: str, pattern: str) -> list[Path]:
+    """Return the recordings that a pattern below a folder matches, in order.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    paths = sorted(path for path in Path(root).glob(pattern) if path.is_file())
+    require(bool(paths), "gate", f"recordings that match below {root}", pattern)
+    return paths
+
+
+def _parts(
+    rng: np.random.Generator, samples: Floats, windows: Sequence[float], rate: int
+) -> Iterator[tuple[float, Floats]]:
+    for seconds in windows:
+        length = round(seconds * rate)
+        if len(samples) >= length + _LONGER_SECONDS * rate:
+            yield seconds, _cut(rng, samples, length)
+
+
+def _cut(rng: np.random.Generator, samples: Floats, length: int) -> Floats:
+    begin = int(rng.integers(0, max(1, len(samples) - length + 1)))
+    return np.ascontiguousarray(samples[begin : begin + length])
