@@ -56,5 +56,11 @@ def test_table_of_what_is_undefined():
 def test_bad_seeds_are_named(tiny_recipe, tmp_path, capsys):
     with pytest.raises(ConfigError, match="seeds: expected different numbers"):
         repeat(tiny_recipe, tmp_path, [1, 1])
+    with pytest.raises(ConfigError, match=r"best: expected in \[0, 2\], the number of seeds, got 3"):
+        repeat(tiny_recipe, tmp_path, [1, 2], best=3)
+    with pytest.raises(
+        ConfigError, match="best: expected 0 for a recipe without scores of validation scenes"
+    ):
+        repeat(tiny_recipe, tmp_path, [1, 2], best=1)
     assert main(["repeat", "--recipe", "everyday", "--seeds", "1,a"]) == 2
     assert "--seeds: expected numbers with commas between, got '1,a'" in capsys.readouterr().err

@@ -45,7 +45,7 @@ def extract(recipe: Recipe) -> dict[str, Extraction]:
         print(f"{name}: {done[name].computed} extracted, {done[name].known} were there")
     failures = [failure for item in done.values() for failure in item.failures]
     for failure in failures:
-        print(f"no embeddings: {failure.path}: {failure.reason}")
+        print(f"no embeddings: {failure.reason}")
     usable = recipe.data.skip_bad or not failures
     require(usable, "data", "files that can be embedded, or --skip-bad", f"{len(failures)} that cannot")
     return done
