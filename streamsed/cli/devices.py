@@ -24,6 +24,7 @@ def add_to(subparsers: Any) -> None:
 
 def run(arguments: Namespace) -> int:
     """List."""
+    from streamsed.sources.camera import list_cameras
     from streamsed.sources.devices import list_devices, probe
 
     devices = list_devices()
@@ -32,6 +33,8 @@ def run(arguments: Namespace) -> int:
         print(json.dumps([_fields(device, probed.get(device.index)) for device in devices]))
     elif devices:
         print(device_table(devices, probed))
+        for path, name in list_cameras():
+            print(f"camera {path} {name}".rstrip())
     if not devices:
         complain(
             "no input device: PortAudio lists none (is a microphone plugged in, is a sound server running?)"

@@ -16,7 +16,11 @@ from streamsed.cli.parser import add_command, seconds
 if TYPE_CHECKING:
     from argparse import Namespace
 
-_PACKAGES = ("numpy", "soundfile", "sounddevice", "onnxruntime", "rich", "torch")
+_PACKAGES = ("numpy", "soundfile", "sounddevice", "onnxruntime", "rich", "torch", "av")
+_OPTIONAL = {
+    "torch": " (only the torchscript backend needs it)",
+    "av": " (only videos and cameras need it: pip install 'streamsed[video]')",
+}
 # Room noise of any analogue input is above this; digital zeros mean that nothing is connected or it is muted.
 _SILENT_DB = -100.0
 
@@ -51,6 +55,7 @@ def run(arguments: Namespace) -> int:
     section("backends", _backends, MODEL)
     section("models", _models, MODEL)
     section("devices", _devices, NO_DEVICE)
+    section("cameras", _cameras, 1)
     section("capture", lambda: _capture(arguments.device, arguments.seconds), NO_DEVICE)
     # Without a device there is nothing to listen to, whatever else is wrong.
     worst = NO_DEVICE if NO_DEVICE in codes else max(codes)
@@ -71,7 +76,7 @@ def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed" + (" (only the torchscript backend needs it)" if package == "torch" else "")
+        return "not installed" + _OPTIONAL.get(package, "")
 
 
 def _core() -> Iterator[str]:
@@ -105,6 +110,15 @@ def _models() -> Iterator[str]:
         yield f"{name}: posteriors differ from the golden ones by {report.max_difference:.1e}"
         if not report.passed:
             raise BundleError(f"{name}: the golden check failed")
+
+
+def _cameras() -> Iterator[str]:
+    from streamsed.sources.camera import list_cameras
+
+    cameras = list_cameras()
+    yield from (f"{path} {name}".rstrip() for path, name in cameras)
+    if not cameras:
+        yield "none found (only models that take pictures use one)"
 
 
 def _devices() -> Iterator[str]:

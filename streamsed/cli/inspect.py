@@ -13,7 +13,7 @@ from streamsed.cli.tables import pairs
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from streamsed.bundle import AnyBundle, Bundle, CycleBundle, Graph
+    from streamsed.bundle import AnyBundle, Bundle, CycleBundle, Graph, SideInput
     from streamsed.golden import GoldenReport
 
 
@@ -128,6 +128,7 @@ def _network(bundle: Bundle, with_decisions: bool = True) -> list[tuple[str, str
     return [
         ("  front-end", _front_end(bundle)),
         *([("  graph", _graph(bundle.graph))] if bundle.graph else []),
+        *((f"  side input {item.name}", _side_input(item)) for item in bundle.side_inputs),
         ("  streaming", f"{streaming}, one posterior every {1000 * clock.frame_seconds:.1f} ms"),
         ("  context", "unbounded" if bundle.context_frames is None else f"{bundle.context_frames} frames"),
         ("  look-ahead", f"{bundle.look_ahead_frames} frames"),
@@ -160,6 +161,19 @@ def _front_end(bundle: Bundle) -> str:
         f"n_fft {config.n_fft}, {config.n_mels} mels {config.f_min:g}-{f_max:g} Hz, "
         f"{config.normalisation} normalisation"
     )
+
+
+def _side_input(item: SideInput) -> str:
+    if item.image is not None:
+        rate = "" if item.rate_hz is None else f", {item.rate_hz:g} a second at most"
+        source = f"pictures {item.image.width} x {item.image.height}{rate}"
+    else:
+        assert item.audio is not None  # the manifest saw to it
+        config, window, hop = item.audio.front_end, item.audio.window_frames, item.audio.hop_frames
+        seconds = config.hop_length / config.sample_rate
+        bands = f"{config.n_mels} mels at {config.sample_rate} Hz"
+        source = f"sound, {window * seconds:.4g} s of {bands} every {hop * seconds:.4g} s"
+    return f"{source}; {item.features} values, up to {item.max_age_seconds:g} s old; {item.encoder.file}"
 
 
 def _graph(graph: Graph) -> str:

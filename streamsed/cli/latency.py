@@ -12,9 +12,11 @@ from streamsed.cli.tables import pairs, table
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
 
     from streamsed.detector import Detector
     from streamsed.respiration import CycleDetector
+    from streamsed.side_encoders import ImageEncoder
 
 _STAGES = {
     "resampling": "half the filter",
@@ -37,7 +39,7 @@ _SUMS = {
 }
 # Cycles of a usual length that the classifier is timed with.
 _CYCLE_SECONDS = 2.4
-_CYCLES = 20
+_CALLS = 20
 # Caches, memory and clock frequency settle within the first chunks.
 _WARM_UP_CHUNKS = 20
 
@@ -102,7 +104,8 @@ def measure(
     dict
         ``chunk_ms`` of sound; ``p50_ms``, ``p95_ms``, ``max_ms`` of processing per chunk; ``rtf``, their
         mean over the duration of a chunk. Of a model of respiratory cycles also ``cycle_p50_ms``, what its
-        classifier takes for a cycle of 2.4 s: part of the processing of the chunk with its end.
+        classifier takes for a cycle of 2.4 s: part of the processing of the chunk with its end. Of a model that takes
+        pictures also ``picture_p50_ms``, what its encoder takes for one, in a thread of its own.
     """
     import numpy as np
 
@@ -120,8 +123,11 @@ def measure(
     else:
         sound = np.random.default_rng(0).normal(0.0, 0.1, count).astype(np.float32)
     stream = detector.stream(rate, 1, latency=profile, thresholds=limits)
+    encoder = detector.image_encoder
     times = []
     for begin in range(0, len(sound), size):
+        if encoder is not None:
+            stream.picture_embedding(np.zeros(encoder.features, np.float32), begin / rate)
         before = time.perf_counter()
         stream.process(sound[begin : begin + size])
         times.append(time.perf_counter() - before)
@@ -134,7 +140,24 @@ def measure(
         "max_ms": 1000 * float(taken.max()),
         "rtf": float(taken.mean()) * rate / size,
         **({"cycle_p50_ms": _cycle_ms(detector)} if isinstance(detector, CycleDetector) else {}),
+        **({} if encoder is None else {"picture_p50_ms": _picture_ms(encoder)}),
     }
+
+
+def _picture_ms(encoder: ImageEncoder) -> float:
+    import numpy as np
+
+    picture = np.random.default_rng(0).integers(0, 256, (*encoder.size, 3), np.uint8)
+    return _median_ms(lambda: encoder(picture))
+
+
+def _median_ms(call: Callable[[], object]) -> float:
+    times = []
+    for _ in range(_CALLS):
+        before = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - before)
+    return 1000 * sorted(times)[_CALLS // 2]
 
 
 def _cycle_ms(detector: CycleDetector) -> float:
@@ -142,12 +165,7 @@ def _cycle_ms(detector: CycleDetector) -> float:
 
     count = round(_CYCLE_SECONDS * detector.sample_rate)
     cycle = np.random.default_rng(0).normal(0.0, 0.1, count).astype(np.float32)
-    times = []
-    for _ in range(_CYCLES):
-        before = time.perf_counter()
-        detector.classifier(cycle)
-        times.append(time.perf_counter() - before)
-    return 1000 * float(np.median(times))
+    return _median_ms(lambda: detector.classifier(cycle))
 
 
 def _text(result: dict[str, Any]) -> str:
@@ -171,6 +189,16 @@ def _text(result: dict[str, Any]) -> str:
                     )
                 ]
                 if "cycle_p50_ms" in measured
+                else []
+            ),
+            *(
+                [
+                    (
+                        "picture",
+                        f"{measured['picture_p50_ms']:.2f} ms for each, beside that in a thread of its own",
+                    )
+                ]
+                if "picture_p50_ms" in measured
                 else []
             ),
             ("RTF", f"{measured['rtf']:.4f} on one thread of this machine"),

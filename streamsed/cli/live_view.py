@@ -177,6 +177,11 @@ class LiveView:
         if self._start is not None:
             line.append(f"  {one_cell(self._start.source)}  {self._start.model}", style="bold")
             line.append(f"  {self._start.sample_rate} Hz")
+        if stats.has_picture is not None:
+            text, style = (
+                ("hears and sees", "") if stats.has_picture else ("hears, no picture", "bold yellow")
+            )
+            line.append(f"  {text}", style=style)
         if self._detail and not good:
             line.append(f"  {one_cell(self._detail)}")
         return line

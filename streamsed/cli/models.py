@@ -46,6 +46,7 @@ def description(bundle: AnyBundle) -> dict[str, Any]:
         "name": bundle.name,
         "task": bundle.task,
         "labels": list(bundle.labels),
+        "modalities": _modalities(bundle),
         "latency_seconds": {
             name: (
                 latency_budget(bundle, name) if isinstance(bundle, Bundle) else cycle_latency(bundle, name)
@@ -62,6 +63,17 @@ def description(bundle: AnyBundle) -> dict[str, Any]:
     }
 
 
+def _modalities(bundle: AnyBundle) -> list[str]:
+    from streamsed.bundle import Bundle
+
+    pictures = (
+        [item.name for item in bundle.side_inputs if item.kind == "image"]
+        if isinstance(bundle, Bundle)
+        else []
+    )
+    return ["audio", *pictures]
+
+
 def lines(bundle: AnyBundle) -> list[tuple[str, str]]:
     """Return the same for people."""
     facts = description(bundle)
@@ -73,6 +85,7 @@ def lines(bundle: AnyBundle) -> list[tuple[str, str]]:
         (bundle.name, facts["description"]),
         ("  task", facts["task"]),
         ("  labels", ", ".join(facts["labels"])),
+        *([("  inputs", ", ".join(facts["modalities"]))] if len(facts["modalities"]) > 1 else []),
         ("  latency", ", ".join(delays) + "  (provisional / final)"),
         ("  size", f"{facts['size_bytes'] / 1e6:.1f} MB"),
         ("  licence", facts["licence"]),
