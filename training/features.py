@@ -171,7 +171,8 @@ def prepare(recipe: Recipe, split: Split) -> SceneFeatures:
     source, shares = scene_source(recipe, split.value), recipe.data.supervision
     if split is Split.TRAIN and not shares.all_strong:
         # What is told of mixed scenes changes no log-mel: they are mixed once.
-        everything = dataclasses.replace(recipe.data, supervision=SupervisionShares())
+        told = dataclasses.replace(shares, strong=1.0, weak=0.0)
+        everything = dataclasses.replace(recipe.data, supervision=told)
         return prepare(dataclasses.replace(recipe, data=everything), split).told(shares)
     sides = None
     if recipe.fusion.sides:

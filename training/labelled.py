@@ -80,19 +80,29 @@ class SupervisionShares:
     strong, weak : float
         Shares of the scenes. Which they are follows from their numbers alone: the scenes that are weak with
         ``weak = 0.25`` are those that are strong with ``strong = 0.25``.
+    apart : float
+        Share of the scenes, again the same ones, that are mixed from clips of ``apart_folds`` alone, and the others
+        without these: with ``apart = weak`` no sound that is labelled is heard in a scene that is not.
+    apart_folds : tuple of int
+        Some of the training folds, not all of them.
     """
 
     strong: float = 1.0
     weak: float = 0.0
+    apart: float = 0.0
+    apart_folds: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the shares."""
-        for name in ("strong", "weak"):
+        object.__setattr__(self, "apart_folds", tuple(self.apart_folds))
+        for name in ("strong", "weak", "apart"):
             require(0 <= getattr(self, name) <= 1, name, "a share in [0, 1]", getattr(self, name))
         total = self.strong + self.weak
         require(
             0 < total <= 1 + 1e-9, "strong, weak", "shares whose sum is in (0, 1]", (self.strong, self.weak)
         )
+        both = (self.apart > 0) == bool(self.apart_folds)
+        require(both, "apart, apart_folds", "both or neither", (self.apart, self.apart_folds))
 
     @property
     def all_strong(self) -> bool:
@@ -101,7 +111,15 @@ class SupervisionShares:
 
     def of(self, index: int) -> Supervision:
         """Return what is told of scene ``index``."""
-        place = np.random.default_rng(index).random()
+        place = _place(index)
         if place < self.strong:
             return "strong"
         return "weak" if place < self.strong + self.weak else "unlabelled"
+
+    def is_apart(self, index: int) -> bool:
+        """Return whether scene ``index`` is mixed from clips of ``apart_folds``."""
+        return _place(index) < self.apart
+
+
+def _place(index: int) -> float:
+    return float(np.random.default_rng(index).random())

@@ -148,7 +148,7 @@ class DataSettings:
         require(self.workers >= 1, "workers", "at least 1", self.workers)
         both = self.recordings is not None and bool(self.clips)
         require(not both, "clips", "none beside data.recordings", len(self.clips))
-        told = self.recordings is None or self.supervision.all_strong
+        told = self.recordings is None or self.supervision == SupervisionShares()
         require(told, "supervision", "none beside data.recordings, whose labels say it", self.supervision)
 
     @property

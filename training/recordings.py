@@ -34,9 +34,9 @@ _ASKED = {
     "scene": ("in_domain", "out_of_domain"),
     "recording": ("test",),
     "fold": ("fold",),
-    "subset": ("train_subsets", "test_subsets"),
+    "subset": ("train_subsets",),
 }
-_OPTIONAL = {"subset": ("validation_subsets",)}
+_OPTIONAL = {"subset": ("validation_subsets", "test_subsets")}
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class RecordingSettings:
     fold : int
         Of "fold": its number.
     train_subsets, validation_subsets, test_subsets : tuple of str
-        Of "subset"; without ``validation_subsets`` a share of the training ones is validated.
+        Of "subset"; without ``validation_subsets`` a share of the training ones is validated, without
+        ``test_subsets`` nothing can be evaluated.
     test : float
         Of "recording": share of the original recordings.
     validation : float

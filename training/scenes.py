@@ -25,7 +25,7 @@ from training.data.soundscapes import (
     parse_speaker_folds,
     select_clips,
 )
-from training.labelled import LabelledScene
+from training.labelled import LabelledScene, SupervisionShares
 from training.recipe import ClipSource, Recipe
 from training.skipping import readable_clips
 
@@ -165,6 +165,32 @@ class TakingTurns:
         return self._makers[which].make(number)
 
 
+class ScenesApart:
+    """Scenes of one mixer or of another, as :meth:`training.labelled.SupervisionShares.is_apart` says."""
+
+    def __init__(self, apart: Scenes, others: Scenes, shares: SupervisionShares) -> None:
+        self._apart, self._others, self._shares = apart, others, shares
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that the scenes depend on, for cache keys."""
+        return {
+            "apart": self._apart.fingerprint(),
+            "others": self._others.fingerprint(),
+            "share": self._shares.apart,
+        }
+
+    def _of(self, index: int) -> Scenes:
+        return self._apart if self._shares.is_apart(index) else self._others
+
+    def scene(self, index: int) -> Scene:
+        """Return scene ``index`` with all that it was made from."""
+        return self._of(index).scene(index)
+
+    def make(self, index: int) -> LabelledScene:
+        """Return samples and events of scene ``index``."""
+        return self._of(index).make(index)
+
+
 def scene_samples(recipe: Recipe) -> int:
     """Samples of every scene of a recipe."""
     scenes = {**_mixer_settings(recipe), "sample_rate": recipe.front_end.sample_rate}
@@ -211,6 +237,23 @@ def scene_maker(recipe: Recipe, split: str, condition: str | None = None) -> Sce
         If there is no such split or condition, or the condition is not in-domain and the split no test.
     """
     require(split in _SPLITS, "split", f"one of {sorted(_SPLITS)}", split)
+    if split == "train" and recipe.data.supervision.apart:
+        return _apart(recipe, condition)
+    return _scenes(recipe, split, condition)
+
+
+def _apart(recipe: Recipe, condition: str | None) -> ScenesApart:
+    chosen, shares = recipe.data.train_folds, recipe.data.supervision
+    others = tuple(fold for fold in chosen if fold not in shares.apart_folds)
+    usable = set(shares.apart_folds) <= set(chosen) and bool(others)
+    require(usable, "apart_folds", f"some of train_folds = {chosen}, not all", shares.apart_folds)
+    apart, rest = (_scenes(recipe, "train", condition, folds) for folds in (shares.apart_folds, others))
+    return ScenesApart(apart, rest, shares)
+
+
+def _scenes(
+    recipe: Recipe, split: str, condition: str | None, folds: tuple[int, ...] | None = None
+) -> Scenes:
     known = conditions(recipe)
     # Numbers make the seeds differ: else an event would be at the same place in every condition.
     numbers = {name: number for number, name in enumerate(known)}
@@ -218,14 +261,16 @@ def scene_maker(recipe: Recipe, split: str, condition: str | None = None) -> Sce
         require(condition in known, "condition", f"one of {sorted(known)}", condition)
         heard = known[condition].in_domain or split == "test"
         require(heard, "condition", f"one that is in-domain, for split {split!r}", condition)
-        return _maker(recipe, split, known[condition], numbers[condition])
+        return _maker(recipe, split, known[condition], numbers[condition], folds)
     if known:
         names = [name for name, item in known.items() if item.in_domain]
-        return TakingTurns([_maker(recipe, split, known[name], numbers[name]) for name in names])
-    return _maker(recipe, split, Condition(), 0)
+        return TakingTurns([_maker(recipe, split, known[name], numbers[name], folds) for name in names])
+    return _maker(recipe, split, Condition(), 0, folds)
 
 
-def _maker(recipe: Recipe, split: str, condition: Condition, number: int) -> SceneMaker:
+def _maker(
+    recipe: Recipe, split: str, condition: Condition, number: int, folds: tuple[int, ...] | None
+) -> SceneMaker:
     root = Path(recipe.data.root)
     clips = [clip for source in recipe.data.clips for clip in _clips(source, root)]
     if recipe.data.skip_bad:
@@ -240,6 +285,8 @@ def _maker(recipe: Recipe, split: str, condition: Condition, number: int) -> Sce
         clips = select_clips(clips, recipe.data.validation_folds, holdout, "held-out")
     else:
         clips = select_clips(clips, recipe.data.train_folds, holdout)
+        if folds is not None:
+            clips = select_clips(clips, folds)
         if holdout is None:
             part = (0.0, 1.0)
     settings = _mixer_settings(recipe)

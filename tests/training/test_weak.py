@@ -22,6 +22,7 @@ from training.module import SoundEventModule, encode
 from training.recipe import NetSettings, load_recipe
 from training.recordings import RecordingSettings, recording_source
 from training.scene_batch import augmented, strong_frames, valid_frames
+from training.scenes import scene_maker
 from training.schedule import MEAN_TEACHER_DECAY, Schedule, factor
 from training.source import scene_source
 from training.train import load_trained, train
@@ -172,6 +173,10 @@ def test_shares_of_scenes_are_nested_and_follow_from_the_number():
     found = [weak.of(index) for index in range(1000)]
     assert 200 < found.count("weak") < 300 and found.count("strong") == 0
     assert [name == "weak" for name in found] == [strong.of(index) == "strong" for index in range(1000)]
+    apart = SupervisionShares(0.0, 0.25, 0.25, (1,))
+    assert [apart.is_apart(index) for index in range(1000)] == [name == "weak" for name in found]
+    with pytest.raises(ConfigError, match="apart, apart_folds: expected both or neither"):
+        SupervisionShares(apart=0.5)
     for values, message in (
         ((0.8, 0.3), "strong, weak"),
         ((-0.1, 0.5), "strong: expected"),
@@ -205,6 +210,25 @@ def test_features_hold_what_is_told_and_are_mixed_once(tiny_recipe, weak_recipe,
         assert item.supervision == {"weak": WEAK, "unlabelled": UNLABELLED}[scene.supervision]
         assert not item.targets.any()
         assert torch.equal(item.log_mel, everything[index].log_mel)
+
+
+def test_scenes_apart_share_no_recording_with_the_others(weak_recipe):
+    shares = SupervisionShares(0.0, 0.5, 0.5, (1,))
+    recipe = dataclasses.replace(weak_recipe, data=dataclasses.replace(weak_recipe.data, supervision=shares))
+    maker, source = scene_maker(recipe, "train"), scene_source(recipe, "train")
+    labelled, others = (
+        {name for name, *_ in maker.fingerprint()[side]["clips"]} for side in ("apart", "others")
+    )
+    assert labelled and others and not labelled & others
+    everything = {name for name, *_ in scene_maker(weak_recipe, "train").fingerprint()["clips"]}
+    assert labelled | others == everything
+    for index in range(8):
+        scene = source.make(index)
+        side = maker._apart if scene.supervision == "weak" else maker._others
+        np.testing.assert_array_equal(scene.samples, side.make(index).samples)
+    data = dataclasses.replace(recipe.data, supervision=SupervisionShares(0.0, 0.5, 0.5, (1, 2, 3)))
+    with pytest.raises(ConfigError, match="apart_folds: expected some of train_folds"):
+        scene_maker(dataclasses.replace(recipe, data=data), "train")
 
 
 def test_scenes_are_mixed_up_with_those_that_as_much_is_known_of():
@@ -427,6 +451,15 @@ def test_label_files_that_are_wrong_are_named(tmp_path, row, message):
     table.write_text(table.read_text() + "\t".join(row) + "\n")
     with pytest.raises(FormatError, match=message):
         recording_source(DESED, root, 16000, "train", strong_only=False)
+
+
+def test_clips_without_any_times_train_alone(tmp_path):
+    root = official.write_desed(tmp_path / "desed")
+    settings = dataclasses.replace(DESED, train_subsets=DESED.train_subsets[:2], test_subsets=())
+    source = recording_source(settings, root, 16000, "train", strong_only=False)
+    assert {source.make(index).supervision for index in range(len(source))} == {"weak", "unlabelled"}
+    with pytest.raises(ConfigError, match="expected at least one of 2 recordings for test, got 0"):
+        recording_source(settings, root, 16000, "test", strong_only=False)
 
 
 def test_validation_stays_strong(tmp_path):

@@ -29,8 +29,8 @@ def test_rows_differ_by_what_is_told_alone():
         *(f"weak, {name.replace('_', ' ')}" for name in POOLINGS),
         TEACHER,
     }
-    share = recipe.data.supervision.weak
-    assert rows[STRONG].data.supervision == SupervisionShares(share, 0.0)
+    shares = recipe.data.supervision
+    assert rows[STRONG].data.supervision == dataclasses.replace(shares, strong=shares.weak, weak=0.0)
     assert rows[ALL].data.supervision.all_strong
     for name, row in rows.items():
         assert row.weak.weak + row.weak.strong == recipe.weak.weak

@@ -17,7 +17,6 @@ import numpy as np
 from streamsed.config import require
 from streamsed.metrics import clip_counts, event_counts, segment_counts
 from training.features import Split, clock_of, prepare
-from training.labelled import SupervisionShares
 from training.recipe import Recipe
 from training.studies.command import Options, Study, main
 from training.studies.material import Material, material
@@ -61,9 +60,10 @@ def variants(recipe: Recipe) -> dict[str, Recipe]:
     frames = dataclasses.replace(alone, weak=0, strong=config.weak)
     share = recipe.data.supervision.weak
 
-    def row(weak: Any, shares: SupervisionShares | None = None) -> Recipe:
-        data = recipe.data if shares is None else dataclasses.replace(recipe.data, supervision=shares)
-        return dataclasses.replace(recipe, weak=weak, data=data)
+    def row(batches: Any, **shares: float) -> Recipe:
+        told = dataclasses.replace(recipe.data.supervision, **shares)
+        data = dataclasses.replace(recipe.data, supervision=told)
+        return dataclasses.replace(recipe, weak=batches, data=data)
 
     poolings = {
         f"weak, {_SPOKEN.get(pooling, pooling)}": row(dataclasses.replace(alone, pooling=pooling))
@@ -72,9 +72,9 @@ def variants(recipe: Recipe) -> dict[str, Recipe]:
     return {
         BASE: poolings[BASE],
         TEACHER: row(config),
-        STRONG: row(frames, SupervisionShares(share, 0.0)),
+        STRONG: row(frames, strong=share, weak=0.0),
         **poolings,
-        ALL: row(frames, SupervisionShares()),
+        ALL: row(frames, strong=1.0, weak=0.0),
     }
 
 
