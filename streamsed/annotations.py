@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import Any, Generic, Self, TypeVar
 
 from streamsed.errors import FormatError
 from streamsed.types import CYCLE_LABELS, Cycle, Event, Start, record_from_dict
@@ -28,6 +29,9 @@ _CYCLE_RECORD = re.compile(r'"type": *"cycle(_open)?"')
 _ROUNDING_SECONDS = 2e-3
 _ICBHI_TOLERANCE_SECONDS = 0.1
 
+Content = TypeVar("Content")
+Listing = TypeVar("Listing", bound="RecordingList[Any]")
+
 
 @dataclass(frozen=True)
 class LabelledEvent:
@@ -41,10 +45,22 @@ class LabelledEvent:
 
 
 @dataclass
-class EventList:
-    """Events by recording, under the names that the files give them, extension removed."""
+class RecordingList(Generic[Content]):
+    """What there is to know of each recording, under the names that the files give them, extension removed."""
 
-    recordings: dict[str, list[LabelledEvent]] = field(default_factory=dict)
+    recordings: dict[str, Content] = field(default_factory=dict)
+
+    def renamed(self, names: dict[str, str]) -> Self:
+        """Return the same under other names; a name that ``names`` lacks is kept."""
+        return type(self)({names.get(name, name): content for name, content in self.recordings.items()})
+
+    def only(self, names: Iterable[str]) -> Self:
+        """Return that of these recordings."""
+        return type(self)({name: self.recordings[name] for name in names})
+
+
+class EventList(RecordingList[list[LabelledEvent]]):
+    """Events by recording."""
 
     def tuples(self) -> dict[str, list[tuple[float, float, str]]]:
         """Return the events as :mod:`streamsed.metrics` takes them."""
@@ -52,10 +68,6 @@ class EventList:
             name: [(event.onset, event.offset, event.label) for event in events]
             for name, events in self.recordings.items()
         }
-
-    def renamed(self, names: dict[str, str]) -> EventList:
-        """Return the same events under other names; a name that ``names`` lacks is kept."""
-        return EventList({names.get(name, name): events for name, events in self.recordings.items()})
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,7 @@ def read_event_list(path: str | Path) -> EventList:
         If nothing is there, or a line cannot be understood (named with file and line), or two files list the
         same recording.
     """
-    return _merged(_text_files(Path(path)), _read_file)
+    return EventList(merged(text_files(Path(path)), read_event_file))
 
 
 def read_cycle_list(path: str | Path) -> EventList:
@@ -176,7 +188,7 @@ def read_cycle_list(path: str | Path) -> EventList:
     """
     path = Path(path)
     inner = path / "audio_and_txt_files"
-    return _merged(_text_files(inner if inner.is_dir() else path), _read_cycles)
+    return EventList(merged(text_files(inner if inner.is_dir() else path), _read_cycles))
 
 
 def holds_cycles(path: str | Path) -> bool:
@@ -189,7 +201,7 @@ def holds_cycles(path: str | Path) -> bool:
     """
     path = Path(path)
     inner = path / "audio_and_txt_files"
-    return any(_has_cycles(file) for file in _text_files(inner if inner.is_dir() else path))
+    return any(_has_cycles(file) for file in text_files(inner if inner.is_dir() else path))
 
 
 def icbhi_patients(names: Iterable[str]) -> dict[str, str] | None:
@@ -198,7 +210,14 @@ def icbhi_patients(names: Iterable[str]) -> dict[str, str] | None:
     return {name: match[1] for name, match in found.items() if match} if all(found.values()) else None
 
 
-def _text_files(path: Path) -> list[Path]:
+def text_files(path: Path) -> list[Path]:
+    """Return the file, or every text file below the folder, sorted.
+
+    Raises
+    ------
+    FormatError
+        If the folder has none.
+    """
     if not path.is_dir():
         return [path]
     files = sorted(
@@ -209,16 +228,23 @@ def _text_files(path: Path) -> list[Path]:
     return files
 
 
-def _merged(files: list[Path], read: Callable[[Path], dict[str, list[LabelledEvent]]]) -> EventList:
-    merged = EventList()
+def merged(files: list[Path], read: Callable[[Path], dict[str, Content]]) -> dict[str, Content]:
+    """Return what ``read`` finds in all files.
+
+    Raises
+    ------
+    FormatError
+        If two files list the same recording.
+    """
+    found: dict[str, Content] = {}
     origin: dict[str, Path] = {}
     for file in files:
-        for name, events in read(file).items():
-            if name in merged.recordings:
+        for name, content in read(file).items():
+            if name in found:
                 raise FormatError(f"{file}: recording {name!r} is listed in {origin[name]} as well")
-            merged.recordings[name] = events
+            found[name] = content
             origin[name] = file
-    return merged
+    return found
 
 
 def read_durations(path: str | Path) -> dict[str, float]:
@@ -241,7 +267,7 @@ def read_durations(path: str | Path) -> dict[str, float]:
     return durations
 
 
-def pair_recordings(reference: EventList, estimated: EventList) -> tuple[EventList, EventList]:
+def pair_recordings(reference: Listing, estimated: Listing) -> tuple[Listing, Listing]:
     """Rename the recordings of both so that the same recording has the same name.
 
     Names that differ in their folder alone are the same recording, unless that is ambiguous; one recording
@@ -280,7 +306,8 @@ def numbered_lines(path: str | Path) -> list[tuple[int, str]]:
     return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
 
 
-def _read_file(path: Path) -> dict[str, list[LabelledEvent]]:
+def read_event_file(path: Path) -> dict[str, list[LabelledEvent]]:
+    """Read one file, as :func:`read_event_list` does."""
     lines = numbered_lines(path)
     if not lines:
         return {path.stem: []}

@@ -62,7 +62,13 @@ from streamsed._metrics.respiration import (
 )
 from streamsed._metrics.score_files import FrameScores, ScoreFileWriter, read_score_files, write_score_file
 from streamsed._metrics.selective import RiskCoverage, risk_coverage
-from streamsed._metrics.tagging import ClipRanking, clip_counts, clip_metrics, clip_ranking
+from streamsed._metrics.tagging import (
+    ClipRanking,
+    clip_counts,
+    clip_metrics,
+    clip_ranking,
+    clip_ranking_interval,
+)
 
 __all__ = [
     "BINARY_LABELS",
@@ -103,6 +109,7 @@ __all__ = [
     "clip_counts",
     "clip_metrics",
     "clip_ranking",
+    "clip_ranking_interval",
     "concordance",
     "cycle_counts",
     "cycle_scores",

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from streamsed._metrics.bootstrap import Interval, drawn_recordings, percentile_interval
 from streamsed._metrics.events import EmptyOutput, RecordingCounts, Report, chosen_labels
 from streamsed._metrics.ranking import precision_recall
 from streamsed.config import require
@@ -125,6 +126,35 @@ def clip_ranking(reference: ClipTags, posteriors: Mapping[str, Mapping[str, floa
         per_class[label] = precision_recall(scores, truth).average_precision
     known = [value for value in per_class.values() if not math.isnan(value)]
     return ClipRanking(per_class, math.fsum(known) / len(known) if known else math.nan, len(posteriors))
+
+
+def clip_ranking_interval(
+    reference: ClipTags,
+    posteriors: Mapping[str, Mapping[str, float]],
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Return a bootstrap interval by recording of the mean of :func:`clip_ranking`, see :func:`bootstrap_interval`.
+
+    Raises
+    ------
+    ConfigError
+        As both.
+    """
+    value = clip_ranking(reference, posteriors).mean
+    names = list(next(iter(posteriors.values()), {}))
+    scores = np.array([[item[label] for label in names] for item in posteriors.values()], np.float64)
+    truth = np.array([[label in reference.get(name, ()) for label in names] for name in posteriors], bool)
+    values = np.full((resamples, len(names)), np.nan)
+    for row, draw in enumerate(drawn_recordings(len(posteriors), resamples, seed)):
+        for k in np.flatnonzero(truth[draw].any(axis=0)):
+            values[row, k] = precision_recall(scores[draw, k], truth[draw, k]).average_precision
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        means = np.where(defined, values, 0.0).sum(axis=1) / defined.sum(axis=1)
+    return percentile_interval(value, means, level)
 
 
 def _labels_of(tags: Collection[str]) -> Collection[str]:

@@ -8,29 +8,38 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamsed.cli.console import INPUT, complain
 from streamsed.cli.interrupts import Interrupts
-from streamsed.cli.parser import FORMAT_NAMES, add_channel_option, add_command, add_model_options, count
+from streamsed.cli.parser import (
+    FORMAT_NAMES,
+    add_channel_option,
+    add_command,
+    add_model_options,
+    count,
+    threshold,
+)
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from streamsed.cli.progress import Progress
     from streamsed.detector import Detector, PosteriorFrames
+    from streamsed.emotion import EmotionDetector
     from streamsed.metrics import ScoreFileWriter
     from streamsed.respiration import CycleDetector
-    from streamsed.sinks import TextSink
+    from streamsed.sinks import RecordFormat, TextSink
     from streamsed.sound_stream import SoundStream
     from streamsed.types import Record
 
 _DESCRIPTION = """\
-Detect the events, or respiratory cycles, of whole recordings of any length and any format that libsndfile
-reads. Folders are searched for recordings. Without -o the records go to stdout, otherwise into one file per
+Detect the events, respiratory cycles or emotion of whole recordings of any length and any format that libsndfile
+reads, and of videos (with the extra video), whose pictures a model that takes them sees. Folders are searched for recordings. --tags says which sounds there are in each recording instead, whenever
+they sound. Without -o the records go to stdout, otherwise into one file per
 recording. A recording that cannot be read is named and does not stop the others; the exit code is 6 then.
 """
 
@@ -49,6 +58,22 @@ def add_to(subparsers: Any) -> None:
         "--posteriors",
         metavar="DIR",
         help="write DIR/<name>.tsv, the posteriors of every frame, for evaluate --posteriors",
+    )
+    parser.add_argument(
+        "--tags",
+        action="store_true",
+        help="which sounds there are in each recording, one record (jsonl, text; tsv: filename event_labels)",
+    )
+    parser.add_argument(
+        "--events", action="store_true", help="with --tags: the events too (formats jsonl, text)"
+    )
+    parser.add_argument(
+        "--tag-threshold",
+        action="append",
+        default=[],
+        type=threshold,
+        metavar="T|LABEL=T",
+        help="with --tags: threshold of all labels or of one; may be repeated",
     )
     parser.add_argument("--force", action="store_true", help="replace existing output files")
     parser.add_argument(
@@ -76,29 +101,49 @@ class Settings:
     model: str
     provider: str
     backend: str | None
-    segmenter: str | None
+    task_options: dict[str, Any]
     latency: str
     channel: int | None
     thresholds: float | dict[str, float] | None
     format_name: str
     force: bool
+    tags: bool
+    events: bool
+    tag_thresholds: float | dict[str, float] | None
+
+    def record_format(self) -> RecordFormat:
+        """Return a fresh formatter."""
+        from streamsed.sinks import make_format
+
+        return make_format(self.format_name, of_tags=self.tags)
 
 
 def run(arguments: Namespace) -> int:
     """Detect."""
     with Interrupts() as interrupts:
         from streamsed.bundle import Bundle
-        from streamsed.cli.model_choice import DEFAULT_MODEL, chosen_bundle, thresholds
+        from streamsed.cli.model_choice import (
+            DEFAULT_MODEL,
+            check_task_options,
+            chosen_bundle,
+            task_options,
+            thresholds,
+        )
         from streamsed.cli.progress import Progress
         from streamsed.config import require
-        from streamsed.sinks import FORMATS
+        from streamsed.sinks import make_format
 
         names = arguments.model or [DEFAULT_MODEL]
         require(len(names) == 1, "--model", "one model", names)
         found, missing = find_recordings(arguments.recordings)
-        extension = FORMATS[arguments.format].extension
+        tags = arguments.tags
+        record_format = make_format(arguments.format, of_tags=tags)
+        with_both = tags and arguments.events
+        expected = "jsonl or text for tags and events together"
+        require(not with_both or arguments.format != "tsv", "--format", expected, arguments.format)
+        extension = record_format.extension
         jobs = plan(found, arguments.output, extension, arguments.posteriors, arguments.force)
-        alone = arguments.output or len(jobs) <= 1 or FORMATS[arguments.format].names_source
+        alone = arguments.output or len(jobs) <= 1 or record_format.names_source
         require(
             bool(alone),
             "--format",
@@ -109,19 +154,23 @@ def run(arguments: Namespace) -> int:
         has_frames = isinstance(bundle, Bundle)
         tables = arguments.posteriors
         require(tables is None or has_frames, "--posteriors", "a model of sound events for it", bundle.task)
-        segmenter = arguments.segmenter
-        expected = "a model of respiratory cycles (--model) for it"
-        require(segmenter is None or not has_frames, "--segmenter", expected, segmenter)
+        of_tags = arguments.tag_threshold
+        require(not tags or has_frames, "--tags", "a model of sound events for it", bundle.task)
+        require(tags or not of_tags, "--tag-threshold", "--tags beside it", of_tags)
+        check_task_options(arguments, [bundle.task])
         settings = Settings(
             model=str(bundle.path),
             provider=arguments.provider,
             backend=arguments.backend,
-            segmenter=arguments.segmenter,
+            task_options=task_options(arguments, bundle.task),
             latency=arguments.latency,
             channel=arguments.channel,
             thresholds=thresholds(arguments.threshold, bundle.labels),
             format_name=arguments.format,
             force=arguments.force,
+            tags=tags,
+            events=arguments.events or not tags,
+            tag_thresholds=thresholds(of_tags, bundle.labels),
         )
         for path in missing:
             complain(path)
@@ -139,8 +188,6 @@ def find_recordings(arguments: list[str]) -> tuple[list[tuple[Path, str]], list[
     A recording is called by its path within the folder that was searched, or by its file name; if two would
     be called alike, all are called by their whole paths.
     """
-    from streamsed.annotations import AUDIO_EXTENSIONS
-
     found: dict[Path, str] = {}
     missing: list[str] = []
     for argument in arguments:
@@ -149,9 +196,7 @@ def find_recordings(arguments: list[str]) -> tuple[list[tuple[Path, str]], list[
             # Also what does not exist: reading it says so.
             found.setdefault(path, path.name)
             continue
-        below = sorted(
-            item for item in path.rglob("*") if item.suffix.lower() in AUDIO_EXTENSIONS and item.is_file()
-        )
+        below = _recordings_below(path)
         if not below:
             missing.append(f"{path}: no recordings in this folder")
         for item in below:
@@ -159,6 +204,23 @@ def find_recordings(arguments: list[str]) -> tuple[list[tuple[Path, str]], list[
     if len(set(found.values())) < len(found):
         return [(path, path.as_posix()) for path in found], missing
     return list(found.items()), missing
+
+
+def _recordings_below(folder: Path) -> list[Path]:
+    """Return recordings, and videos that have no recording of the same name beside them."""
+    from streamsed.annotations import AUDIO_EXTENSIONS
+    from streamsed.sources.containers import CONTAINER_EXTENSIONS
+
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sounds = [path for path in files if path.suffix.lower() in AUDIO_EXTENSIONS]
+    known = {path.with_suffix("") for path in sounds}
+    videos = [
+        path
+        for path in files
+        if path.suffix.lower() in CONTAINER_EXTENSIONS - AUDIO_EXTENSIONS
+        and path.with_suffix("") not in known
+    ]
+    return sorted([*sounds, *videos])
 
 
 def plan(
@@ -273,7 +335,7 @@ def side_by_side(
 
 
 def detect_one(
-    detector: Detector | CycleDetector,
+    detector: Detector | CycleDetector | EmotionDetector,
     job: Job,
     settings: Settings,
     shared: TextSink | _Collected | None,
@@ -286,7 +348,7 @@ def detect_one(
     """
     from streamsed.detector import Detector
     from streamsed.errors import ConfigError, FormatError
-    from streamsed.sinks import make_format, open_sink
+    from streamsed.sinks import open_sink
 
     table = None
     if job.posteriors is not None and isinstance(detector, Detector):
@@ -297,7 +359,7 @@ def detect_one(
         for record in records:
             # Opened when the recording has turned out to be one, so that nothing is replaced in vain.
             if sink is None:
-                sink = open_sink(str(job.output), make_format(settings.format_name), settings.force)
+                sink = open_sink(str(job.output), settings.record_format(), settings.force)
             sink.write(record)
     except FormatError as error:
         return str(error)
@@ -338,21 +400,34 @@ class _PosteriorTable:
 
 
 def _records(
-    detector: Detector | CycleDetector,
+    detector: Detector | CycleDetector | EmotionDetector,
     job: Job,
     settings: Settings,
     table: _PosteriorTable | None,
     stopped: Callable[[], bool],
     advance: Callable[[float, float], None],
 ) -> Iterator[Record]:
+    from streamsed.emotion import EmotionDetector
     from streamsed.errors import FormatError
+    from streamsed.picture_feed import video_feed
+    from streamsed.recording import take_block
     from streamsed.respiration import CycleDetector
-    from streamsed.sources import FileSource
-    from streamsed.types import Start, Summary
+    from streamsed.sources.video_sound import open_recording
+    from streamsed.types import Event, Start, Summary
+
+    def wanted(records: Iterable[Record]) -> list[Record]:
+        return [record for record in records if settings.events or not isinstance(record, Event)]
 
     damage: FormatError | None = None
-    with FileSource(job.path, job.source) as file:
+    with (
+        contextlib.closing(open_recording(job.path, job.source)) as file,
+        video_feed(detector.image_encoder, job.path) as feed,
+    ):
+        if detector.image_encoder is not None and not feed.has_pictures:
+            complain(f"{job.path}: no pictures in it, so {detector.name} has to do with the sound")
         options: dict[str, Any] = {} if table is None else {"on_frames": table.write}
+        if settings.tags:
+            options |= {"clip_tags": True, "tag_thresholds": settings.tag_thresholds}
         stream: SoundStream[Any] = detector.stream(
             file.sample_rate,
             file.channels,
@@ -375,20 +450,23 @@ def _records(
                 break
             if block is None:
                 break
-            yield from stream.process(block.samples)
+            yield from wanted(take_block(stream, block, file.sample_rate, feed))
             advance(stream.stats.audio_seconds, total)
-        yield from stream.flush()
+        yield from wanted(stream.flush())
         stats = stream.stats
         yield Summary(
             audio_seconds=round(stats.audio_seconds, 6),
-            events=stats.events,
+            events=stats.events if settings.events else 0,
             dropped_samples=stats.dropped_samples,
             rtf=round(stats.rtf, 6),
             latency_ms={},
             source=job.source,
             cycles=stats.cycles if isinstance(detector, CycleDetector) else None,
+            emotions=stats.emotions if isinstance(detector, EmotionDetector) else None,
             respiratory_rate=stats.respiratory_rate,
+            pictures=feed.to_dict() if feed.has_pictures else None,
         )
+    damage = damage or feed.damage
     if damage is not None:
         raise damage
 
@@ -408,17 +486,17 @@ def _shared_sink(jobs: list[Job], settings: Settings) -> TextSink | None:
     from streamsed.cli.outputs import standard_output
 
     to_stdout = any(job.output is None for job in jobs)
-    return standard_output(settings.format_name) if to_stdout else None
+    return standard_output(settings.record_format()) if to_stdout else None
 
 
-def _load(settings: Settings) -> Detector | CycleDetector:
+def _load(settings: Settings) -> Detector | CycleDetector | EmotionDetector:
     from streamsed.detector import load
 
     return load(
         settings.model,
         provider=settings.provider,  # type: ignore[arg-type]
         backend=settings.backend,  # type: ignore[arg-type]
-        segmenter=settings.segmenter,  # type: ignore[arg-type]
+        **settings.task_options,
     )
 
 

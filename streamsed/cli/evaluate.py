@@ -9,15 +9,18 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from streamsed.cli.console import complain
+from streamsed.cli.counts import count_table, counts_json
 from streamsed.cli.parser import add_command, count, seconds
-from streamsed.cli.tables import calibration_table, figure, interval_text, table
+from streamsed.cli.tables import calibration_table
 from streamsed.errors import ConfigError
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from streamsed.annotations import EventList
-    from streamsed.metrics import Calibration, F1Intervals, RecordingCounts
+    from streamsed.annotations import EventList, Listing
+    from streamsed.cli.tag_scores import TagReport
+    from streamsed.metrics import Calibration
+    from streamsed.tag_lists import TagList
 
 _DESCRIPTION = """\
 Compare estimated events with a reference: segment- and event-based F1 and error rate (equal to sed_eval),
@@ -27,11 +30,13 @@ PSDS. docs/evaluation.md says what each number means.
 Respiratory cycles (ICBHI annotations against cycle records or ICBHI annotations) are compared as such: F1 by
 overlap, boundaries and rate, and the ICBHI scores of the labels for two classes and four.
 
+Tags of whole recordings (weak tables with filename and event_labels, records of detect --tags) are compared with
+tags or with the labels of events: F1 of the clips, and mean average precision where the estimate has posteriors.
+
 REF and EST are files or folders: JSON Lines of streamsed, DCASE tables (filename onset offset event_label),
 sed_eval or Audacity lists (onset offset label), RTTM, ICBHI annotations. Recordings are matched by name
 without folder and extension. A recording that one side lacks counts as having no events there.
 """
-_LEVEL = 0.95
 
 
 def add_to(subparsers: Any) -> None:
@@ -44,8 +49,8 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument(
         "--as",
         dest="kind",
-        choices=("events", "cycles"),
-        help="what the lists hold (default: cycles if both have respiratory cycles)",
+        choices=("events", "cycles", "tags"),
+        help="what is compared (default: cycles if both lists have respiratory cycles, tags if one has nothing else)",
     )
     parser.add_argument(
         "--common", action="store_true", help="leave out recordings that one of the two does not list"
@@ -112,25 +117,45 @@ def add_to(subparsers: Any) -> None:
 
 def run(arguments: Namespace) -> int:
     """Evaluate and print."""
-    from streamsed.annotations import holds_cycles, read_cycle_list, read_event_list
+    from streamsed.annotations import read_cycle_list, read_event_list
+    from streamsed.tag_lists import holds_tags, read_tag_list
 
     if arguments.plots:
         from streamsed.cli.plots import check_drawing
 
         check_drawing(arguments.plots, arguments.force)
     paths = arguments.reference, arguments.estimated
-    if (arguments.kind or ("cycles" if all(map(holds_cycles, paths)) else "events")) == "cycles":
+    kind = arguments.kind or _kind(*paths)
+    if kind == "cycles":
         return _run_cycles(arguments, *_paired(arguments, *map(read_cycle_list, paths)))
-    return _run_events(arguments, *_paired(arguments, *map(read_event_list, paths)))
+    if kind == "tags":
+        return _run_tags(arguments, *_paired(arguments, *map(read_tag_list, paths), things="tags"))
+    tags = None
+    if holds_tags(arguments.estimated) == "beside events":
+        tags = _tag_report(arguments, *_paired(arguments, *map(read_tag_list, paths), things=None))
+    return _run_events(arguments, *_paired(arguments, *map(read_event_list, paths)), tags)
 
 
-def _paired(arguments: Namespace, reference: EventList, estimated: EventList) -> tuple[EventList, EventList]:
-    from streamsed.annotations import EventList, pair_recordings
+def _kind(reference: str, estimated: str) -> str:
+    """What both lists hold, tags if one of them holds nothing else."""
+    from streamsed.annotations import holds_cycles
+    from streamsed.tag_lists import holds_tags
+
+    if holds_cycles(reference) and holds_cycles(estimated):
+        return "cycles"
+    return "tags" if "alone" in (holds_tags(reference), holds_tags(estimated)) else "events"
+
+
+def _paired(
+    arguments: Namespace, reference: Listing, estimated: Listing, *, things: str | None = "events"
+) -> tuple[Listing, Listing]:
+    from streamsed.annotations import pair_recordings
     from streamsed.errors import FormatError
 
     reference, estimated = pair_recordings(reference, estimated)
     if not arguments.common:
-        _warn_about_names(reference, estimated)
+        if things:
+            _warn_about_names(reference, estimated, things)
         return reference, estimated
     names = [name for name in reference.recordings if name in estimated.recordings]
     if not names:
@@ -138,12 +163,9 @@ def _paired(arguments: Namespace, reference: EventList, estimated: EventList) ->
             f"{arguments.reference}, {arguments.estimated}: expected a recording in common, got none"
         )
     left = len({*reference.recordings, *estimated.recordings}) - len(names)
-    if left:
+    if left and things:
         complain(f"note: {left} recordings are left out, which one of the two does not list")
-    first, second = (
-        EventList({name: side.recordings[name] for name in names}) for side in (reference, estimated)
-    )
-    return first, second
+    return reference.only(names), estimated.only(names)
 
 
 def _run_cycles(arguments: Namespace, reference: EventList, estimated: EventList) -> int:
@@ -168,10 +190,42 @@ def _run_cycles(arguments: Namespace, reference: EventList, estimated: EventList
     return 0
 
 
-def _run_events(arguments: Namespace, reference: EventList, estimated: EventList) -> int:
+def _run_tags(arguments: Namespace, reference: TagList, estimated: TagList) -> int:
+    from streamsed.cli.tag_scores import tag_json, tag_tables
+
+    for name, value in (
+        ("--posteriors", arguments.posteriors),
+        ("--durations", arguments.durations),
+        ("--onset-only", arguments.onset_only),
+        ("--plots", arguments.plots),
+    ):
+        if value:
+            raise ConfigError(f"{name}: expected none for tags (--as events compares events)")
+    report = _tag_report(arguments, reference, estimated)
+    if arguments.json:
+        print(
+            json.dumps(_plain({"files": len(report.counts.recordings), **tag_json(report)}), allow_nan=False)
+        )
+        return 0
+    total = report.counts.report().micro
+    sizes = f"{total.reference} reference tags, {total.estimated} estimated"
+    print(f"{len(report.counts.recordings)} recordings, {sizes}\n\n{tag_tables(report)}")
+    return 0
+
+
+def _tag_report(arguments: Namespace, reference: TagList, estimated: TagList) -> TagReport:
+    from streamsed.cli.tag_scores import tag_report
+
+    return tag_report(reference, estimated, arguments.bootstrap)
+
+
+def _run_events(
+    arguments: Namespace, reference: EventList, estimated: EventList, tags: TagReport | None
+) -> int:
     from streamsed.annotations import read_durations
     from streamsed.cli.frame_scores import frame_json, frame_report, frame_table, read_matching_scores
     from streamsed.cli.psds import psds_or_reason
+    from streamsed.cli.tag_scores import tag_json, tag_tables
     from streamsed.metrics import event_counts, segment_counts
 
     truth, guess = reference.tuples(), estimated.tuples()
@@ -200,11 +254,12 @@ def _run_events(arguments: Namespace, reference: EventList, estimated: EventList
     if arguments.json:
         result = {
             "files": len(segments.recordings),
-            "segment_based": _counts_json(segments, arguments.bootstrap),
-            "event_based": _counts_json(events, arguments.bootstrap),
+            "segment_based": counts_json(segments, arguments.bootstrap),
+            "event_based": counts_json(events, arguments.bootstrap),
             "calibration": dataclasses.asdict(calibration) if calibration else None,
             "frame_based": frame_json(frames) if frames else None,
             "psds": psds,
+            **(tag_json(tags) if tags else {}),
         }
         print(json.dumps(_plain(result), allow_nan=False))
         return 0
@@ -213,75 +268,31 @@ def _run_events(arguments: Namespace, reference: EventList, estimated: EventList
         f"{len(events.recordings)} recordings, {total.reference} reference events, {total.estimated} estimated\n"
     )
     title = f"segment-based, segments of {arguments.segment_length:g} s"
-    print(_table(title, segments, arguments.bootstrap))
+    print(count_table(title, segments, arguments.bootstrap))
     ends = (
         "onset"
         if arguments.onset_only
         else f"onset and offset ({arguments.offset_fraction:.0%} of the length)"
     )
     title = f"event-based, collar {1000 * arguments.collar:g} ms, {ends}"
-    print("\n" + _table(title, events, arguments.bootstrap))
+    print("\n" + count_table(title, events, arguments.bootstrap))
     print(_calibration_lines(calibration))
     if frames:
         print("\n" + frame_table(frames))
+    if tags:
+        print("\n" + tag_tables(tags))
     print("\nPSDS " + (", ".join(f"{name} {value:.3f}" for name, value in psds.items()) if psds else no_psds))
     return 0
 
 
-def _warn_about_names(reference: EventList, estimated: EventList) -> None:
+def _warn_about_names(reference: Listing, estimated: Listing, things: str) -> None:
     known, found = set(reference.recordings), set(estimated.recordings)
     for names, where in ((known - found, "the estimate"), (found - known, "the reference")):
         if names:
             shown = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
             complain(
-                f"note: {len(names)} of {len(known | found)} recordings have no events in {where}: {shown}"
+                f"note: {len(names)} of {len(known | found)} recordings have no {things} in {where}: {shown}"
             )
-
-
-def _table(title: str, counts: RecordingCounts, resamples: int | None) -> str:
-    report = counts.report()
-    rows = [("micro", report.micro), ("macro", report.macro), *report.per_class.items()]
-    header = ["label", "F1", "precision", "recall", "ER", "reference", "estimated"]
-    body = [
-        [
-            name,
-            *(figure(value) for value in (score.f1, score.precision, score.recall, score.error_rate)),
-            *(
-                (str(score.reference), str(score.estimated))
-                if name != "macro" or score.reference
-                else ("", "")
-            ),
-        ]
-        for name, score in rows
-    ]
-    if resamples and counts.recordings:
-        header.insert(2, f"F1 {_LEVEL:.0%}")
-        found = _intervals(counts, resamples)
-        for row, interval in zip(body, (found.micro, found.macro, *found.per_class.values()), strict=True):
-            row.insert(2, interval_text(interval))
-    text = f"{title}\n" + table(header, body)
-    unseen = sorted(
-        label for label, score in report.per_class.items() if score.reference and not score.estimated
-    )
-    if unseen:
-        values = [0.0 if label in unseen else score.f1 for label, score in report.per_class.items()]
-        values = [value for value in values if not math.isnan(value)]
-        text += (
-            f"\nThe macro average leaves out labels that were never estimated ({', '.join(unseen)}), "
-            f"as sed_eval does; F1 counting them as 0: {figure(sum(values) / len(values))}"
-        )
-    return text
-
-
-def _intervals(counts: RecordingCounts, resamples: int) -> F1Intervals:
-    return counts.f1_intervals(resamples=resamples, level=_LEVEL)
-
-
-def _counts_json(counts: RecordingCounts, resamples: int | None) -> dict[str, Any]:
-    result = dataclasses.asdict(counts.report())
-    if resamples and counts.recordings:
-        result["f1_intervals"] = dataclasses.asdict(_intervals(counts, resamples))
-    return result
 
 
 def _calibration(reference: EventList, estimated: EventList, arguments: Namespace) -> Calibration | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streamsed.types import Record
 
 _DESCRIPTION = """\
-Listen to a device (or a file or pipe as if it were one) and report events, or respiratory cycles, as they
+Listen to a device (or a file, video or pipe as if it were one) and report events, or respiratory cycles, as they
 happen. On a terminal
 there is a live view; through a pipe or with --format there are records, one a line. Ctrl-C closes open
 events, writes the summary and ends; a second Ctrl-C ends at once.
@@ -49,6 +49,12 @@ def add_to(subparsers: Any) -> None:
         "--device", metavar="N|NAME", help="index or part of the name (default: the default input)"
     )
     source.add_argument("--input", metavar="FILE|-", help="a recording, or - for raw PCM on stdin")
+    parser.add_argument(
+        "--video",
+        metavar="FILE|CAMERA",
+        help="pictures for a model that takes them: a video file with its sound, or a camera beside the device, "
+        "by number, path or FORMAT:NAME of FFmpeg (needs the extra video)",
+    )
     parser.add_argument(
         "--rate", type=count, metavar="HZ", help="of raw PCM (default: 16000), or to open a device with"
     )
@@ -117,6 +123,7 @@ def _session(arguments: Namespace, view: bool) -> Session:
 
     detectors = load_detectors(arguments)
     labels = tuple(dict.fromkeys(label for detector in detectors for label in detector.labels))
+    tagged = sum(detector.tag_count for detector in detectors)
     return listen(
         device=arguments.device,
         input=_input(arguments),
@@ -129,11 +136,12 @@ def _session(arguments: Namespace, view: bool) -> Session:
         duration=arguments.duration,
         once=arguments.once,
         realtime=arguments.realtime,
-        top_k=arguments.top_k or (min(len(labels), _VIEW_LABELS) if view else 0),
+        top_k=arguments.top_k or (min(tagged, _VIEW_LABELS) if view else 0),
         strict_realtime=arguments.strict_realtime,
         recovery_seconds=arguments.recovery,
         save_audio=arguments.save_audio,
         pre_roll=arguments.pre_roll,
+        video=arguments.video,
     )
 
 
@@ -157,7 +165,7 @@ def _input(arguments: Namespace) -> Any:
 def _sinks(arguments: Namespace, session: Session, view: bool) -> Iterator[FanOut]:
     """Open what the records go to; a live view counts as one."""
     from streamsed.cli.outputs import open_outputs, report_output, standard_output
-    from streamsed.sinks import FanOut
+    from streamsed.sinks import FanOut, make_format
 
     files: list[Any] = list(open_outputs(arguments.output, arguments.format, arguments.force))
     if view and not arguments.top_k:
@@ -168,7 +176,7 @@ def _sinks(arguments: Namespace, session: Session, view: bool) -> Iterator[FanOu
             stack.enter_context(quiet_libraries())
             shown.append(stack.enter_context(_live_view(session)))
         else:
-            shown.append(standard_output(arguments.format or "jsonl"))
+            shown.append(standard_output(make_format(arguments.format or "jsonl")))
             if sys.stderr.isatty() and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
                 shown.append(stack.enter_context(_meter(session)))
         sinks = FanOut([*shown, *files], report_output)
@@ -232,6 +240,8 @@ def _pass_on(session: Session, sinks: FanOut, wanted: str | None) -> bool:
 
     found = False
     with session:
+        if session.lacks_pictures:
+            complain("no pictures: the model has to do with the sound")
         for record in session:
             found |= isinstance(record, (Event, Cycle)) and record.label == wanted
             write(record)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streamsed.cli.console import complain
 from streamsed.errors import OutputError
-from streamsed.sinks import TextSink, format_of_path, make_format, open_sink
+from streamsed.sinks import RecordFormat, TextSink, format_of_path, make_format, open_sink
 from streamsed.sinks.text_sink import can_be_written_to
 
 STDOUT = "-"
@@ -55,9 +55,9 @@ def open_outputs(paths: Sequence[str], format_name: str | None, force: bool) -> 
     return sinks
 
 
-def standard_output(format_name: str) -> TextSink:
+def standard_output(record_format: RecordFormat) -> TextSink:
     """Return a sink that writes to stdout."""
-    return TextSink(sys.stdout.buffer, make_format(format_name), "stdout", owns_stream=False)
+    return TextSink(sys.stdout.buffer, record_format, "stdout", owns_stream=False)
 
 
 def report_output(error: OutputError) -> None:

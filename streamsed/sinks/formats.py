@@ -12,6 +12,7 @@ from streamsed.sinks.jsonl import JsonLines
 from streamsed.sinks.rttm import Rttm
 from streamsed.sinks.tsv import DcaseTsv
 from streamsed.sinks.vtt import WebVtt
+from streamsed.sinks.weak_tsv import WeakTsv
 from streamsed.types import Record
 
 
@@ -46,6 +47,9 @@ FORMATS: dict[str, type[RecordFormat]] = {
     "vtt": WebVtt,
 }
 
+# Of the tags of whole recordings, which have no place in lists of events.
+TAG_FORMATS: dict[str, type[RecordFormat]] = {"jsonl": JsonLines, "text": HumanText, "tsv": WeakTsv}
+
 # Audacity's label tracks and plain text share the extension .txt; a bare .txt is taken as text.
 _BY_EXTENSION = {
     ".jsonl": "jsonl",
@@ -60,10 +64,11 @@ _BY_EXTENSION = {
 }
 
 
-def make_format(name: str) -> RecordFormat:
-    """Return a fresh formatter, or raise :class:`ConfigError` listing those there are."""
-    require(name in FORMATS, "format", f"one of {list(FORMATS)}", name)
-    return FORMATS[name]()
+def make_format(name: str, of_tags: bool = False) -> RecordFormat:
+    """Return a fresh formatter, one of tags on request, or raise :class:`ConfigError` listing those there are."""
+    formats = TAG_FORMATS if of_tags else FORMATS
+    require(name in formats, "format", f"one of {list(formats)}" + (" for tags" if of_tags else ""), name)
+    return formats[name]()
 
 
 def format_of_path(path: str, default: str = "jsonl") -> str:

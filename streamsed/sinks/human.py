@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
-from streamsed.sinks.fields import clock, one_cell
+from streamsed.sinks.fields import clock, emotion_levels, one_cell
 from streamsed.types import (
     Cycle,
     CycleOpen,
+    Emotion,
     Event,
     Gap,
     Health,
@@ -55,6 +57,11 @@ class HumanText:
         if isinstance(record, CycleOpen):
             self._pending[record.cycle_id] = "cycle", record.onset
             return _open(record)
+        if isinstance(record, Tags) and record.is_whole:
+            span = f"{clock(record.onset or 0.0):>9} - {clock(record.time):>9}"
+            return f"{span}  tags: {_strengths(record, record.tags or ()) or 'none'}"
+        if isinstance(record, Emotion):
+            return _emotion(record)
         if isinstance(record, Start):
             waits = ", ".join(
                 f"{name} {1000 * seconds:.0f} ms" for name, seconds in record.latency_seconds.items()
@@ -74,15 +81,27 @@ def _open(cycle: CycleOpen) -> str:
     return _span(cycle.onset, "...", f"{label}?", value)
 
 
+def _emotion(record: Emotion) -> str:
+    spread = max(record.uncertainty.values())
+    levels = emotion_levels(record, " ")
+    missing = f"  (without {record.members_skipped} members)" if record.members_skipped else ""
+    return f"{clock(record.onset):>9} - {clock(record.offset):>9}  {levels}  ±{spread:.2f}{missing}"
+
+
 def _remarks(event: Event | Cycle) -> str:
     known = (
         (isinstance(event, Cycle) and event.forced, "too long for one breath"),
         (event.spans_gap, "spans a gap"),
         (event.truncated, "cut short"),
         (event.members_skipped, f"without {event.members_skipped} members"),
+        (isinstance(event, Event) and event.modalities == ["audio"], "without pictures"),
     )
     remarks = [text for holds, text in known if holds]
     return f"  ({', '.join(remarks)})" if remarks else ""
+
+
+def _strengths(record: Tags, labels: Iterable[str]) -> str:
+    return "  ".join(f"{one_cell(label)} {record.posteriors[label]:.2f}" for label in labels)
 
 
 def _note(record: Gap | Status | Health | Tags | Summary) -> str:
@@ -94,18 +113,24 @@ def _note(record: Gap | Status | Health | Tags | Summary) -> str:
     if isinstance(record, Health):
         return f"signal: {record.condition.replace('_', ' ')} from {clock(record.onset)} on"
     if isinstance(record, Tags):
-        top = "  ".join(f"{one_cell(label)} {value:.2f}" for label, value in record.posteriors.items())
-        return f"{clock(record.time)}  {top}"
+        text = f"{clock(record.time)}  {_strengths(record, record.posteriors)}"
+        if record.tags is None or record.onset is None:
+            return text
+        tags = ", ".join(one_cell(label) for label in record.tags) or "none"
+        return f"{text}  tags of {record.time - record.onset:.1f} s: {tags}"
     parts = [
         f"{record.audio_seconds:.2f} s of audio",
-        *([f"{record.events} events"] if record.cycles is None or record.events else []),
+        *([f"{record.events} events"] if record.cycles is record.emotions is None or record.events else []),
         *([] if record.cycles is None else [f"{record.cycles} cycles"]),
+        *([] if record.emotions is None else [f"{record.emotions} records of emotion"]),
         *([f"{record.respiratory_rate:.1f} breaths/min"] if record.respiratory_rate else []),
         f"{record.dropped_samples} samples lost",
         f"RTF {record.rtf:.3f}",
     ]
     if record.members_skipped_seconds:
         parts.append(f"{record.members_skipped_seconds:.2f} s without all members")
+    if record.pictures is not None:
+        parts.append(f"{record.pictures['used']} pictures")
     if record.latency_ms:
         delays = ", ".join(f"{name} {value:.0f} ms" for name, value in record.latency_ms.items())
         parts.append(f"latency {delays}")
