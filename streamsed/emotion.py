@@ -110,8 +110,8 @@ class EmotionDetector:
         ----------
         sample_rate, channels, channel, source, latency, time_origin
             See :meth:`streamsed.Detector.stream`.
-        thresholds : None
-            There are none.
+        thresholds : float, optional
+            Least score of speech for a record, instead of the bundle's.
         top_k : int
             0, as there are no Tags records.
         provisional, event_id_prefix
@@ -126,7 +126,11 @@ class EmotionDetector:
         ConfigError
             A parameter that cannot be used.
         """
-        require(not thresholds, "thresholds", "none for a model of dimensional emotion", thresholds)
+        config = self.config
+        if thresholds is not None:
+            single = not isinstance(thresholds, Mapping)
+            require(single, "thresholds", "one number, the least score of speech", thresholds)
+            config = dataclasses.replace(config, speech_threshold=thresholds)
         require(top_k == 0, "top_k", "0 for a model of dimensional emotion", top_k)
         profile = latency_profile(latency)
         settings = StreamSettings(
@@ -140,7 +144,7 @@ class EmotionDetector:
             time_origin=utc(time_origin),
         )
         budget = _budget(self.bundle, self.config, latency)
-        return EmotionStream(settings, self.model, self.config, profile, budget)
+        return EmotionStream(settings, self.model, config, profile, budget)
 
     def latency(self, profile: str = "balanced", sample_rate: int | None = None) -> EmotionLatency:
         """Return the algorithmic delay of a stream under a latency profile, stage by stage.
@@ -161,6 +165,7 @@ class EmotionDetector:
         channel: ChannelSelection = "mix",
         source: str | None = None,
         latency: str = "high",
+        thresholds: float | None = None,
     ) -> list[Emotion]:
         """Follow the emotion of a whole recording, of any length.
 
@@ -170,7 +175,7 @@ class EmotionDetector:
             A file of any format that libsndfile reads, or samples of shape (n,) or (n, channels).
         sample_rate : int, optional
             Of an array, in Hz; the model's by default. Files know theirs.
-        channel, source, latency
+        channel, source, latency, thresholds
             See :meth:`stream`.
 
         Returns
@@ -185,7 +190,9 @@ class EmotionDetector:
         ConfigError
             A parameter that cannot be used.
         """
-        records = recording_records(self, recording, sample_rate, source, channel=channel, latency=latency)
+        records = recording_records(
+            self, recording, sample_rate, source, channel=channel, latency=latency, thresholds=thresholds
+        )
         return [record for record in records if isinstance(record, Emotion)]
 
 

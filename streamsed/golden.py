@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from streamsed.bundle import CycleGolden, Golden
+from streamsed.bundle import CycleGolden, EmotionGolden, Golden
 from streamsed.detector import Detector
+from streamsed.emotion import EmotionDetector
 from streamsed.respiration import CycleDetector
-from streamsed.types import Cycle, Event
+from streamsed.types import EMOTION_DIMENSIONS, Cycle, Emotion, Event
 
 TOLERANCE = 1e-3
 # Length of the pieces that the classifier of a model of respiratory cycles is tried with.
@@ -28,7 +29,7 @@ class GoldenReport:
     events_equal : bool
         Same labels, and times within half a posterior frame.
     expected_events, found_events : int
-        Events, or cycles.
+        Events, cycles or records of emotion.
     tolerance : float
         What ``max_difference`` may be: machines differ in the order of their sums.
     """
@@ -134,7 +135,51 @@ def make_cycle_golden(detector: CycleDetector, samples: npt.NDArray[np.float32])
     )
 
 
-def check_golden(detector: Detector | CycleDetector) -> GoldenReport:
+def golden_voice(sample_rate: int, seconds: float = 6.0) -> npt.NDArray[np.float32]:
+    """Return a synthetic voice, shape (seconds * sample_rate,), silent in each fifth second.
+
+    The input of golden checks of dimensional emotion: pulses whose rate moves as intonation does, through resonances
+    at the formants of one vowel after the other, with hissing consonants and pauses between syllables.
+    """
+    rng = np.random.default_rng(2026)
+    count = round(seconds * sample_rate)
+    time = np.arange(count) / sample_rate
+    syllable = np.floor(time / 0.22).astype(int)
+    place = time / 0.22 - syllable
+    tune = 120.0 * 2 ** (0.35 * np.sin(2 * np.pi * 0.4 * time) + 0.12 * np.sin(2 * np.pi * 1.9 * time))
+    # Breath and chance keep a voice from being as even as a machine.
+    phase = np.cumsum(tune * (1 + 0.01 * rng.standard_normal(count))) / sample_rate
+    pulses = np.diff(np.floor(phase), prepend=0.0)
+    pulses = pulses * np.clip((place > 0.3) & (place < 0.95), 0.0, 1.0) + 0.01 * rng.standard_normal(count)
+    vowels = ((700, 1200, 2500), (300, 2200, 2900), (500, 900, 2400), (350, 800, 2300), (550, 1800, 2500))
+    frequency = np.fft.rfftfreq(count, 1.0 / sample_rate)
+    spectrum = np.fft.rfft(pulses)
+    voice = np.zeros(count)
+    for number, formants in enumerate(vowels):
+        shape = sum(1.0 / (1.0 + ((frequency - formant) / 90.0) ** 2) for formant in formants)
+        tilt = 1.0 / (1.0 + frequency / 500.0)
+        sounds = np.fft.irfft(spectrum * shape * tilt, count)
+        voice += np.where(syllable % len(vowels) == number, sounds, 0.0)
+    hiss = rng.standard_normal(count) * ((place < 0.2) & (syllable % 3 == 0)) * 0.1 * voice.std()
+    out = (voice / voice.std() + hiss / voice.std()) * (time % 5.0 < 4.0)
+    samples = 0.1 * out + 1e-4 * rng.standard_normal(count)
+    return np.asarray(np.clip(samples, -1, 1), np.float32)
+
+
+def make_emotion_golden(detector: EmotionDetector, samples: npt.NDArray[np.float32]) -> EmotionGolden:
+    """Run ``samples``, shape (n,) at the model's rate; keep what came out, for ``bundle.write_emotion_golden``."""
+    records = detector.detect(samples)
+    functionals = detector.model.functionals(samples)[np.newaxis]
+    return EmotionGolden(
+        samples=np.ascontiguousarray(samples, np.float32),
+        levels=detector.model.member_levels(functionals)[:, 0],
+        speech=detector.model.speech(functionals),
+        record_times=_times(records),
+        record_levels=_levels(records),
+    )
+
+
+def check_golden(detector: Detector | CycleDetector | EmotionDetector) -> GoldenReport:
     """Run the golden input of the detector's bundle through the stream and compare.
 
     Raises
@@ -144,6 +189,8 @@ def check_golden(detector: Detector | CycleDetector) -> GoldenReport:
     """
     if isinstance(detector, CycleDetector):
         return _check_cycles(detector)
+    if isinstance(detector, EmotionDetector):
+        return _check_emotion(detector)
     golden = detector.bundle.read_golden()
     seen = None
     if golden.pictures is not None and golden.picture_times is not None:
@@ -172,6 +219,18 @@ def _check_cycles(detector: CycleDetector) -> GoldenReport:
     return GoldenReport(difference, equal, len(golden.cycle_label), len(found.cycle_label))
 
 
+def _check_emotion(detector: EmotionDetector) -> GoldenReport:
+    golden = detector.bundle.read_golden()
+    found = make_emotion_golden(detector, golden.samples)
+    difference = max(_difference(found.levels, golden.levels), _difference(found.speech, golden.speech))
+    frame = detector.model.functionals.contours.hop_length / detector.sample_rate
+    equal = found.record_times.shape == golden.record_times.shape and bool(
+        np.all(np.abs(found.record_times - golden.record_times) <= frame / 2)
+        and np.all(np.abs(found.record_levels - golden.record_levels) <= TOLERANCE)
+    )
+    return GoldenReport(difference, equal, len(golden.record_times), len(found.record_times))
+
+
 def _difference(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
     if found.shape != expected.shape:
         return float("inf")
@@ -189,5 +248,10 @@ def _posteriors(detector: CycleDetector, cycles: list[Cycle]) -> npt.NDArray[np.
     return np.array(rows, np.float32).reshape(-1, len(detector.labels))
 
 
-def _times(events: list[Event] | list[Cycle]) -> npt.NDArray[np.float64]:
+def _times(events: list[Event] | list[Cycle] | list[Emotion]) -> npt.NDArray[np.float64]:
     return np.array([(event.onset, event.offset) for event in events], np.float64).reshape(-1, 2)
+
+
+def _levels(records: list[Emotion]) -> npt.NDArray[np.float32]:
+    rows = [[getattr(record, name) for name in EMOTION_DIMENSIONS] for record in records]
+    return np.array(rows, np.float32).reshape(-1, len(EMOTION_DIMENSIONS))

@@ -76,19 +76,16 @@ class EmotionGolden:
     ----------
     samples : ndarray, shape (n,), float32
         Mono, at the model's rate.
-    functionals : ndarray, shape (D,), float32
-        Of all samples.
     levels : ndarray, shape (M, 3), float32
-        Of each member for these functionals.
+        What each member says of all samples.
     speech : ndarray, shape (1,), float32
-        Score of the gate for them.
+        What the gate says of them.
     record_times : ndarray, shape (R, 2), float64
         Onset and offset of the records, in seconds.
     record_levels : ndarray, shape (R, 3), float32
     """
 
     samples: npt.NDArray[np.float32]
-    functionals: npt.NDArray[np.float32]
     levels: npt.NDArray[np.float32]
     speech: npt.NDArray[np.float32]
     record_times: npt.NDArray[np.float64]
@@ -96,7 +93,7 @@ class EmotionGolden:
 
     def __post_init__(self) -> None:
         """Check types and shapes."""
-        for name in ("samples", "functionals", "speech"):
+        for name in ("samples", "speech"):
             check_array(name, getattr(self, name), np.float32, 1)
         check_array("record_times", self.record_times, np.float64, 2)
         records = len(self.record_times)

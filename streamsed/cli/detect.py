@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Detect the events, respiratory cycles or emotion of whole recordings of any length and any format that libsndfile
-reads, and of videos (with the extra video), whose pictures a model that takes them sees. Folders are searched for recordings. --tags says which sounds there are in each recording instead, whenever
-they sound. Without -o the records go to stdout, otherwise into one file per
+reads, and of videos (with the extra video), whose pictures a model that takes them sees. Folders are searched
+for recordings. --tags says which sounds there are in each recording instead, whenever they sound.
+Without -o the records go to stdout, otherwise into one file per
 recording. A recording that cannot be read is named and does not stop the others; the exit code is 6 then.
 """
 

@@ -13,8 +13,16 @@ from streamsed.cli.tables import pairs
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from streamsed.bundle import AnyBundle, Bundle, CycleBundle, Graph, SideInput
+    from streamsed.bundle import AnyBundle, Bundle, CycleBundle, EmotionBundle, Graph, SideInput
     from streamsed.golden import GoldenReport
+
+
+# What the golden check of a task counts.
+_THINGS = {
+    "sound_events": "events",
+    "respiratory_cycles": "cycles",
+    "dimensional_emotion": "records of emotion",
+}
 
 
 def add_to(subparsers: Any) -> None:
@@ -49,7 +57,7 @@ def run(arguments: Namespace) -> int:
         }
         print(json.dumps(facts, default=str))
     elif report is not None:
-        things = "events" if bundle.task == "sound_events" else "cycles"
+        things = _THINGS[bundle.task]
         print(
             f"  golden check {'passed' if report.passed else 'FAILED'}: posteriors differ by "
             f"{report.max_difference:.1e} (allowed {report.tolerance:g}), "
@@ -74,15 +82,38 @@ def _golden(bundle: AnyBundle, arguments: Namespace) -> tuple[GoldenReport | Non
 
 
 def _technical(bundle: AnyBundle) -> list[tuple[str, str]]:
-    from streamsed.bundle import Bundle
+    from streamsed.bundle import Bundle, CycleBundle
 
     head = [("  path", str(bundle.path)), ("  schema", str(bundle.schema_version))]
-    networks = _network(bundle) if isinstance(bundle, Bundle) else _cycles(bundle)
+    if isinstance(bundle, Bundle):
+        networks = _network(bundle)
+    else:
+        networks = _cycles(bundle) if isinstance(bundle, CycleBundle) else _emotion(bundle)
     return [
         *head,
         *networks,
         ("  recipe", f"{bundle.provenance.recipe} at {bundle.provenance.commit or 'unknown commit'}"),
         *([("  source", bundle.provenance.source)] if bundle.provenance.source else []),
+    ]
+
+
+def _emotion(bundle: EmotionBundle) -> list[tuple[str, str]]:
+    config, functionals = bundle.emotion, bundle.functionals
+    front_end = functionals.front_end
+    milliseconds = 1000 * front_end.hop_length / front_end.sample_rate
+    return [
+        (
+            "  functionals",
+            f"{bundle.feature_count}, of {front_end.n_mels} mels, pitch {functionals.pitch_min:g}-"
+            f"{functionals.pitch_max:g} Hz and periodicity every {milliseconds:g} ms",
+        ),
+        (
+            "  windows",
+            f"{config.window_seconds:g} s every {config.hop_seconds:g} s, from {config.least_seconds:g} s on where "
+            f"sound begins; levels smoothed over {config.smoothing_seconds:g} s",
+        ),
+        ("  voice gate", f"{bundle.gate.file}, from {config.speech_threshold:g} on"),
+        ("  members", ", ".join(entry.file for entry in bundle.members)),
     ]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamsed.detector import Detector
+    from streamsed.emotion import EmotionDetector
     from streamsed.respiration import CycleDetector
     from streamsed.side_encoders import ImageEncoder
 
@@ -26,6 +27,8 @@ _STAGES = {
     "median": "half the widest median filter",
     "min_gap": "the longest pause that is bridged",
     "decoder": "until a boundary is known to be one",
+    "hop": "until the next window ends",
+    "window": "half a window: its middle is what it is about",
 }
 _SUMS = {
     "sound_events": {
@@ -35,6 +38,10 @@ _SUMS = {
     "respiratory_cycles": {
         "provisional": "from the beginning of a cycle to its first record",
         "final": "from the end of a cycle to its final record",
+    },
+    "dimensional_emotion": {
+        "provisional": "from the end of a window to its record",
+        "final": "from a change of the voice until half of a window has it",
     },
 }
 # Cycles of a usual length that the classifier is timed with.
@@ -91,13 +98,13 @@ def run(arguments: Namespace) -> int:
 
 
 def measure(
-    detector: Detector | CycleDetector,
+    detector: Detector | CycleDetector | EmotionDetector,
     rate: int,
     profile: str,
     audio_seconds: float,
     limits: float | dict[str, float] | None,
 ) -> dict[str, float]:
-    """Time the handling of single chunks, as live listening does it: of noise, or of synthetic breaths.
+    """Time the handling of single chunks, as live listening does it: of noise, or of a synthetic voice or breaths.
 
     Returns
     -------
@@ -110,7 +117,8 @@ def measure(
     import numpy as np
 
     from streamsed.config import latency_profile
-    from streamsed.golden import golden_breathing
+    from streamsed.emotion import EmotionDetector
+    from streamsed.golden import golden_breathing, golden_voice
     from streamsed.respiration import CycleDetector
 
     size = max(1, round(latency_profile(profile).chunk_seconds * rate))
@@ -120,6 +128,9 @@ def measure(
     if isinstance(detector, CycleDetector):
         # Without breaths there are no cycles, and nothing is classified.
         sound = golden_breathing(rate, count / rate)
+    elif isinstance(detector, EmotionDetector):
+        # Without a voice the gate stays closed, and no regressor is asked.
+        sound = golden_voice(rate, count / rate)
     else:
         sound = np.random.default_rng(0).normal(0.0, 0.1, count).astype(np.float32)
     stream = detector.stream(rate, 1, latency=profile, thresholds=limits)

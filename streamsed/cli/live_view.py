@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -16,8 +18,10 @@ from streamsed.sinks.fields import clock, one_cell
 from streamsed.sinks.human import HumanText
 from streamsed.sinks.text_sink import ReaderGone
 from streamsed.types import (
+    EMOTION_DIMENSIONS,
     Cycle,
     CycleOpen,
+    Emotion,
     Event,
     Gap,
     Health,
@@ -43,6 +47,8 @@ _FADE = 0.5
 _MOST_LABELS = 12
 _GOOD_STATES = ("listening", "stopped")
 _HEALTH_SECONDS = 5.0
+# How far back the curves of emotion go: 24 s of records at a hop of half a second.
+_CURVE_POINTS = 48
 
 
 class LiveView:
@@ -75,6 +81,7 @@ class LiveView:
         self._tags_time = 0.0
         self._active: dict[str, Onset] = {}
         self._cycle: CycleOpen | None = None
+        self._emotions: deque[Emotion] = deque(maxlen=_CURVE_POINTS)
         self._text = HumanText()
         self._live = Live(
             self,
@@ -136,6 +143,8 @@ class LiveView:
         elif isinstance(record, Cycle):
             if self._cycle is not None and record.cycle_id == self._cycle.cycle_id:
                 self._cycle = None
+        elif isinstance(record, Emotion):
+            self._emotions.append(record)
         elif isinstance(record, Start):
             self._start = record
         elif isinstance(record, Status):
@@ -164,6 +173,8 @@ class LiveView:
         name_width = min(max((len(label) for label in names), default=8), 20)
         if stats.cycles is not None:
             yield from self._breathing(stats, name_width, width, ascii_only)
+        if stats.emotions is not None:
+            yield from self._curves(stats, name_width, width, ascii_only)
         labels = sorted(self._strength, key=lambda label: -self._strength[label])[:_MOST_LABELS]
         sounding = {onset.label for onset in self._active.values()}
         for label in sorted(labels):
@@ -228,6 +239,23 @@ class LiveView:
                 row.append_text(_scale(value, room, None, "magenta", ascii_only))
             yield row
 
+    def _curves(self, stats: SessionStats, name_width: int, width: int, ascii_only: bool) -> Iterator[Text]:
+        """The levels of the last records, one line a dimension; a pause where nobody spoke."""
+        newest = self._emotions[-1] if self._emotions else None
+        hop = _usual_hop(self._emotions)
+        speaks = newest is not None and stats.audio_seconds - newest.offset < 2 * hop + 1.0
+        line = Text(f"{stats.emotions} records of emotion  ")
+        line.append("voice" if speaks else "no voice", style="bold" if speaks else "dim")
+        yield line
+        for name in EMOTION_DIMENSIONS:
+            value = getattr(newest, name) if newest is not None and speaks else None
+            text = "   ?" if value is None else f"{value:4.2f}"
+            row = Text(f"  {name[:name_width]:<{name_width}} {text} ")
+            room = min(width - row.cell_len, _CURVE_POINTS)
+            if room >= 8:
+                row.append(_curve(self._emotions, name, hop, stats.audio_seconds, room, ascii_only), "cyan")
+            yield row
+
     def _bar(self, label: str, active: bool, name_width: int, width: int, ascii_only: bool) -> Text:
         value = self._posteriors.get(label, 0.0)
         sign = (">" if ascii_only else "▶") if active else " "
@@ -286,6 +314,26 @@ def _meter(stats: SessionStats, width: int, ascii_only: bool) -> Text:
         )
     line.append(text)
     return line
+
+
+def _usual_hop(emotions: Sequence[Emotion]) -> float:
+    """Return the least time between records, half a second before there are two."""
+    steps = [after.offset - before.offset for before, after in itertools.pairwise(emotions)]
+    return max(min(steps, default=0.5), 0.1)
+
+
+def _curve(
+    emotions: Sequence[Emotion], name: str, hop: float, now: float, cells: int, ascii_only: bool
+) -> str:
+    """Return one character per hop up to now, the higher the level the higher its sign; a blank without a record."""
+    signs = "_.-=^" if ascii_only else "▁▂▃▄▅▆▇█"
+    characters = [" "] * cells
+    for record in emotions:
+        place = cells - 1 - round((now - record.offset) / hop)
+        if 0 <= place < cells:
+            level = min(max(getattr(record, name), 0.0), 1.0)
+            characters[place] = signs[min(int(level * len(signs)), len(signs) - 1)]
+    return "".join(characters)
 
 
 def _scale(share: float, cells: int, mark: float | None, style: str, ascii_only: bool) -> Text:

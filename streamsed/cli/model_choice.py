@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamsed.config import require
 from streamsed.errors import BundleError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from streamsed.bundle import AnyBundle
     from streamsed.detector import Detector
+    from streamsed.emotion import EmotionDetector
     from streamsed.respiration import CycleDetector
 
 DEFAULT_MODEL = "everyday"
@@ -39,24 +40,43 @@ def chosen_bundle(name: str | Path) -> AnyBundle:
         raise
 
 
-def load_detectors(arguments: Namespace) -> list[Detector | CycleDetector]:
-    """Load what ``--model`` names, ``everyday`` if it names nothing; ``--segmenter`` concerns those that have one."""
-    from streamsed.bundle import CycleBundle
+def load_detectors(arguments: Namespace) -> list[Detector | CycleDetector | EmotionDetector]:
+    """Load what ``--model`` names, ``everyday`` if it names nothing, each with the options that concern its task."""
     from streamsed.detector import load
 
     bundles = [chosen_bundle(name) for name in arguments.model or [DEFAULT_MODEL]]
-    segments = [isinstance(bundle, CycleBundle) for bundle in bundles]
-    expected = "a model of respiratory cycles (--model) for it"
-    require(arguments.segmenter is None or any(segments), "--segmenter", expected, arguments.segmenter)
+    check_task_options(arguments, [bundle.task for bundle in bundles])
     return [
         load(
             bundle.path,
             provider=arguments.provider,
             backend=arguments.backend,
-            segmenter=arguments.segmenter if has_segmenter else None,
+            **task_options(arguments, bundle.task),
         )
-        for bundle, has_segmenter in zip(bundles, segments, strict=True)
+        for bundle in bundles
     ]
+
+
+# Options of one task alone: name in the arguments, and in ``load``.
+_TASK_OPTIONS = {
+    "respiratory_cycles": {"segmenter": "segmenter"},
+    "dimensional_emotion": {"window": "window_seconds", "hop": "hop_seconds"},
+}
+_TASK_NAMES = {"respiratory_cycles": "respiratory cycles", "dimensional_emotion": "dimensional emotion"}
+
+
+def check_task_options(arguments: Namespace, tasks: Sequence[str]) -> None:
+    """Raise :class:`ConfigError` if an option is given that no model of these tasks heeds."""
+    for task, options in _TASK_OPTIONS.items():
+        for option in options:
+            value = getattr(arguments, option)
+            expected = f"a model of {_TASK_NAMES[task]} (--model) for it"
+            require(value is None or task in tasks, f"--{option}", expected, value)
+
+
+def task_options(arguments: Namespace, task: str) -> dict[str, Any]:
+    """Return what ``load`` is told for a model of that task."""
+    return {name: getattr(arguments, option) for option, name in _TASK_OPTIONS.get(task, {}).items()}
 
 
 def thresholds(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from streamsed.bundle import AnyBundle
+    from streamsed.latency import StreamLatency
 
 
 def add_to(subparsers: Any) -> None:
@@ -37,22 +38,14 @@ def run(arguments: Namespace) -> int:
 
 def description(bundle: AnyBundle) -> dict[str, Any]:
     """Return what there is to know about a bundle as a JSON object."""
-    from streamsed.bundle import Bundle
     from streamsed.config import LATENCY_PROFILES
-    from streamsed.detector import latency_budget
-    from streamsed.respiration import cycle_latency
 
     return {
         "name": bundle.name,
         "task": bundle.task,
         "labels": list(bundle.labels),
         "modalities": _modalities(bundle),
-        "latency_seconds": {
-            name: (
-                latency_budget(bundle, name) if isinstance(bundle, Bundle) else cycle_latency(bundle, name)
-            ).to_dict()
-            for name in LATENCY_PROFILES
-        },
+        "latency_seconds": {name: _latency(bundle, name).to_dict() for name in LATENCY_PROFILES},
         "size_bytes": size_bytes(bundle),
         "licence": bundle.provenance.licence,
         "data": bundle.provenance.data,
@@ -61,6 +54,21 @@ def description(bundle: AnyBundle) -> dict[str, Any]:
         "limits": bundle.provenance.limits,
         "path": str(bundle.path),
     }
+
+
+def _latency(bundle: AnyBundle, profile: str) -> StreamLatency:
+    from streamsed.bundle import Bundle, CycleBundle
+    from streamsed.detector import latency_budget
+    from streamsed.emotion import emotion_latency
+    from streamsed.respiration import cycle_latency
+
+    if isinstance(bundle, Bundle):
+        return latency_budget(bundle, profile)
+    return (
+        cycle_latency(bundle, profile)
+        if isinstance(bundle, CycleBundle)
+        else emotion_latency(bundle, profile)
+    )
 
 
 def _modalities(bundle: AnyBundle) -> list[str]:

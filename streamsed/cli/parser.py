@@ -85,6 +85,18 @@ def add_model_options(parser: argparse.ArgumentParser, latency: str = "balanced"
         choices=["crnn", "envelope", "grid"],
         help="what finds respiratory cycles (default: the model's network, crnn)",
     )
+    parser.add_argument(
+        "--window",
+        type=seconds,
+        metavar="S",
+        help="sound that a record of emotion is about (default: the model's; under 3 s it is less accurate)",
+    )
+    parser.add_argument(
+        "--hop",
+        type=seconds,
+        metavar="S",
+        help="from one record of emotion to the next (default: the model's)",
+    )
 
 
 def add_channel_option(parser: argparse.ArgumentParser) -> None:

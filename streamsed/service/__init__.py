@@ -30,6 +30,7 @@ import numpy.typing as npt
 from streamsed.bundle import Backend
 from streamsed.config import require
 from streamsed.detector import Detector, Thresholds, load
+from streamsed.emotion import EmotionDetector
 from streamsed.models import Provider
 from streamsed.respiration import CycleDetector
 from streamsed.service.dispatcher import CycleCallback, EventCallback, RecordCallback
@@ -42,7 +43,8 @@ from streamsed.sources.video_sound import recording_source
 
 __all__ = ["Session", "SessionStats", "listen"]
 
-Model = str | os.PathLike[str] | Detector | CycleDetector
+Model = str | os.PathLike[str] | Detector | CycleDetector | EmotionDetector
+_DETECTORS = (Detector, CycleDetector, EmotionDetector)
 
 
 def listen(
@@ -79,7 +81,7 @@ def listen(
         Index of an input device, its name or part of it; None for the default one.
     input : path, "-", Source or iterable, optional
         Instead of a device: a recording, raw 16-bit PCM on stdin, or chunks of shape (n,) or (n, channels).
-    model : str, path, Detector or CycleDetector, or a sequence of them
+    model : str, path, Detector, CycleDetector or EmotionDetector, or a sequence of them
         Names of shipped bundles, or paths. Several share the capture.
     sample_rate : int, optional
         In Hz, of a device (default: its own), of stdin (default: 16000) or of an iterable (needed).
@@ -135,17 +137,16 @@ def listen(
         A model that is missing or damaged.
     """
     require(device is None or input is None, "input", "no device beside it", device)
-    names = [model] if isinstance(model, (str, os.PathLike, Detector, CycleDetector)) else list(model)
+    names = [model] if isinstance(model, (str, os.PathLike, *_DETECTORS)) else list(model)
     require(bool(names), "model", "at least one", names)
     detectors = [
-        item
-        if isinstance(item, (Detector, CycleDetector))
-        else load(item, backend=backend, provider=provider)
+        item if isinstance(item, _DETECTORS) else load(item, backend=backend, provider=provider)
         for item in names
     ]
     seen = _video(video, detectors, device, input)
     source: Source
     if isinstance(seen, Path) and input is None:
+        _check_own_format(video, sample_rate, channels)
         source = recording_source(seen)
     elif input is None:
         source = Microphone(
@@ -201,6 +202,12 @@ def _video(
     require(device is None, "video", "a camera beside a device; a video file has its own sound", video)
     require(given is None, "video", "no input beside a video file, which has its own sound", video)
     return Path(video)
+
+
+def _check_own_format(video: object, sample_rate: int | None, channels: int | None) -> None:
+    """Raise ConfigError if the sound of a video file is told its rate or channels."""
+    for name, value in (("sample_rate", sample_rate), ("channels", channels)):
+        require(value is None, name, f"None for {video}, which knows its own", value)
 
 
 def _source(given: Any, sample_rate: int | None, channels: int | None) -> Source:

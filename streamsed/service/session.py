@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from streamsed.config import latency_profile, require
 from streamsed.cycle_stream import CycleStream
+from streamsed.emotion_stream import EmotionStream
 from streamsed.errors import ConfigError, DeviceLost, Overload, StateError
 from streamsed.health import SIGNAL_CONDITIONS
 from streamsed.service.delays import DelayStatistics
@@ -67,6 +68,8 @@ class SessionStats:
         Finished respiratory cycles; None where no model finds any.
     respiratory_rate : float or None
         Breaths per minute just now; None before it is known.
+    emotions : int or None
+        Emotion records; None where no model gives any.
     rtf : float
         Processing time over the duration of the processed audio.
     latency_ms : dict
@@ -106,6 +109,7 @@ class SessionStats:
     members_skipped_seconds: float
     cycles: int | None = None
     respiratory_rate: float | None = None
+    emotions: int | None = None
     pictures: PictureStats | None = None
     has_picture: bool | None = None
 
@@ -360,6 +364,13 @@ class Session:
         return self.source.sample_rate
 
     @property
+    def lacks_pictures(self) -> bool:
+        """Whether a model takes pictures and the source has none; known once it is open."""
+        return self._pictures is None and any(
+            detector.image_encoder is not None for detector in self.detectors
+        )
+
+    @property
     def latency(self) -> dict[str, float]:
         """Algorithmic delay in seconds, ``provisional`` and ``final``: that of the slowest detector."""
         name, rate = self._profile.name, self.sample_rate or None
@@ -375,6 +386,7 @@ class Session:
         taken = (self._position - self._dropped) / rate
         spent = sum(stream.stats.processing_seconds for stream in self._streams)
         microphone = self.source if isinstance(self.source, Microphone) else None
+        speaking = [stream.stats for stream in self._streams if isinstance(stream, EmotionStream)]
         breathing = [stream.stats for stream in self._streams if isinstance(stream, CycleStream)]
         return SessionStats(
             state=self._state,
@@ -396,6 +408,7 @@ class Session:
             ),
             cycles=sum(stats.cycles for stats in breathing) if breathing else None,
             respiratory_rate=next((stats.respiratory_rate for stats in breathing), None),
+            emotions=sum(stats.emotions for stats in speaking) if speaking else None,
             pictures=None if self._pictures is None else self._pictures.stats,
             has_picture=next(
                 (stream.has_picture for stream in self._streams if stream.has_picture is not None), None
@@ -672,6 +685,7 @@ class Session:
             members_skipped_seconds=round(stats.members_skipped_seconds, 3) or None,
             cycles=stats.cycles,
             respiratory_rate=stats.respiratory_rate,
+            emotions=stats.emotions,
             pictures=None if stats.pictures is None else stats.pictures.to_dict(),
         )
         self._emit(self.summary)

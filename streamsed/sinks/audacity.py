@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from streamsed.sinks.fields import one_cell
-from streamsed.types import Cycle, Event, Record
+from streamsed.sinks.fields import labelled_span, one_cell
+from streamsed.types import Record
 
 
 class Audacity:
-    """``onset offset label`` separated by tabs, times in seconds; final events and cycles only."""
+    """``onset offset label`` separated by tabs, times in seconds; final events, cycles and emotions only."""
 
     extension: ClassVar[str] = "txt"
     header: ClassVar[str] = ""
     names_source: ClassVar[bool] = False
 
     def render(self, record: Record) -> str:
-        """Return the row of a final event or cycle."""
-        if not isinstance(record, (Event, Cycle)):
-            return ""
-        return f"{record.onset:.6f}\t{record.offset:.6f}\t{one_cell(record.label)}\n"
+        """Return the row of a record with a labelled span."""
+        span = labelled_span(record)
+        return "" if span is None else f"{span.onset:.6f}\t{span.offset:.6f}\t{one_cell(span.label)}\n"
