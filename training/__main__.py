@@ -16,8 +16,24 @@ from training.recipe import SOUND_EVENTS, load_recipe, recipe_task
 from training.request import Request
 
 # Packages of the tasks other than sound events: each has a module ``command`` with ``STEPS`` and ``run(request)``.
-PACKAGES = {"lung_sounds": "lung", "cycle_segmentation": "segmentation", "emotion_study": "emotion"}
-STEPS = ("extract", "train", "calibrate", "tune", "evaluate", "export", "repeat", "plot", "study")
+PACKAGES = {
+    "lung_sounds": "lung",
+    "cycle_segmentation": "segmentation",
+    "emotion_study": "emotion",
+    "dimensional_emotion": "emotion.voice",
+}
+STEPS = (
+    "extract",
+    "train",
+    "calibrate",
+    "tune",
+    "tune-tags",
+    "evaluate",
+    "export",
+    "repeat",
+    "plot",
+    "study",
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -118,10 +134,10 @@ def _sound_events(request: Request, seeds: str, best: int) -> None:
         from training.calibrate import calibrate
 
         calibrate(recipe, run)
-    elif request.step == "tune":
+    elif request.step in ("tune", "tune-tags"):
         from training.tune import tune
 
-        tune(recipe, output)
+        tune(recipe, output, only_tags=request.step == "tune-tags")
     elif request.step == "repeat":
         from training.repeat import repeat, table
 

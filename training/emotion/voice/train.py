@@ -64,6 +64,7 @@ def train(recipe: VoiceRecipe, run: Path, *, resume: bool = True) -> dict[str, A
         (run / member_file(index)).write_bytes(to_onnx(member, rows.values))
     gate, metrics["gate"] = _gate(recipe, material, rows)
     (run / GATE_FILE).write_bytes(gate)
+    metrics["speakers"] = len({item.speaker for item in material.utterances})
     metrics["points"] = {
         name: point._asdict() for name, point in zip(EMOTION_DIMENSIONS, points, strict=True)
     }
