@@ -227,6 +227,7 @@ def parser() -> argparse.ArgumentParser:
     for kind, examples, epochs, features in ((image, 16000, 6, 32), (audio, 16000, 8, 64)):
         kind.add_argument("--out", metavar="ONNX", type=Path, required=True, help="file of the encoder")
         kind.add_argument("--examples", type=int, default=examples, help="how many are made (%(default)s)")
+        kind.add_argument("--checked", type=int, default=1600, help="others to measure (%(default)s)")
         kind.add_argument("--epochs", type=int, default=epochs, help="of the training (%(default)s)")
         kind.add_argument("--features", type=int, default=features, help="size of an embedding (%(default)s)")
         kind.add_argument("--width", type=int, default=16, help="of the first convolution (%(default)s)")
@@ -249,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _make(options: argparse.Namespace) -> dict[str, Any]:
-    for name in ("examples", "epochs", "features", "width"):
+    for name in ("examples", "checked", "epochs", "features", "width"):
         require(getattr(options, name) >= 1, f"--{name}", "at least 1", getattr(options, name))
     torch.set_num_threads(1)
     seed, unseen = options.seed, options.seed + 1
@@ -257,13 +258,13 @@ def _make(options: argparse.Namespace) -> dict[str, Any]:
     item: EncoderInput
     if options.kind == "image":
         item, examples = STILLS, still_examples(options.examples, seed)
-        checked = still_examples(1600, unseen)
+        checked = still_examples(options.checked, unseen)
         made_of = "rendered still pictures of single objects"
     else:
         item, examples = CHUNKS, chunk_examples(options, options.examples, seed)
         if options.holdout is not None:
             others = argparse.Namespace(**{**vars(options), "select": "held-out"})
-            checked = chunk_examples(others, 1600, unseen)
+            checked = chunk_examples(others, options.checked, unseen)
         made_of = "chunks of 0.975 s mixed from one clip over generated noise"
     tagger = train_tagger(examples, options.features, epochs=options.epochs, seed=seed, width=options.width)
     facts = {
