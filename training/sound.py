@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,15 @@ def _read_container(path: Path) -> tuple[Samples, int]:
         return np.concatenate(parts), sound.sample_rate
 
 
+@functools.cache
+def _container_seconds(path: Path, _size: int, _time: int) -> float:
+    """Decode a container for its duration; a data set is read for each of its splits, and changes seldom."""
+    samples, rate = _read_container(path)
+    if not (samples.size and np.isfinite(samples).all()):
+        raise FormatError(f"{path}: expected finite samples, got none, NaN or infinity")
+    return len(samples) / rate
+
+
 def seconds_of(path: Path, decode: bool) -> float:
     """Return the duration of a recording.
 
@@ -84,10 +94,11 @@ def seconds_of(path: Path, decode: bool) -> float:
         If the file is missing, no audio, empty, or (decoded) damaged, not finite or shorter than its header says.
     """
     if is_container(path):
-        samples, rate = _read_container(path)
-        if not (samples.size and np.isfinite(samples).all()):
-            raise FormatError(f"{path}: expected finite samples, got none, NaN or infinity")
-        return len(samples) / rate
+        try:
+            status = path.stat()
+        except OSError:
+            raise FormatError(f"{path}: no such file") from None
+        return _container_seconds(path, status.st_size, status.st_mtime_ns)
     try:
         header = soundfile.info(path)
     except (soundfile.SoundFileError, OSError) as error:

@@ -16,10 +16,12 @@ TINY_VGGISH = {"channels": (2, 3, 4, 4), "hidden": 6, "embedding": 5}
 TINY_VGG16 = {"channels": (2, 2, 3, 3, 3), "hidden": 7, "classes": 4}
 
 
-def named_by_hash(network: nn.Module, folder: Path, stem: str) -> tuple[Path, WeightFile]:
+def named_by_hash(
+    network: nn.Module, folder: Path, stem: str, *, old_format: bool = False
+) -> tuple[Path, WeightFile]:
     """Save a state dict as public ones are: eight digits of its hash in its name."""
     draft = folder / "draft.pth"
-    torch.save(network.state_dict(), draft)
+    torch.save(network.state_dict(), draft, _use_new_zipfile_serialization=not old_format)
     digits = hashlib.sha256(draft.read_bytes()).hexdigest()[:8]
     path = draft.rename(folder / f"{stem}-{digits}.pth")
     return path, WeightFile(path.name, digits, "some project", "none")

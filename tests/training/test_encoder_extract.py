@@ -188,6 +188,7 @@ def cache_of(root: Path, config) -> EmbeddingCache:
 def test_files_are_computed_once(image_config, film, tmp_path):
     first = extract([film, film], image_config, tmp_path)
     assert (first.computed, first.known, first.failures) == (1, 0, ())
+    assert first.folder == cache_of(tmp_path, image_config).folder
     stored = cache_of(tmp_path, image_config).read(film)
     expected = embed(film, encoder_from_config(image_config))
     assert stored.features.dtype == np.float16

@@ -15,7 +15,6 @@ from streamsed.config import require
 from streamsed.errors import FormatError, StreamsedError
 from streamsed.sources.containers import CONTAINER_EXTENSIONS
 from training.encoders.base import item_shape
-from training.encoders.cache import EmbeddingCache
 from training.encoders.config import encoder_from_config
 from training.encoders.extract import DEFAULT_BATCH, extract
 from training.encoders.vgg16 import WEIGHTS as VGG16_WEIGHTS
@@ -96,10 +95,12 @@ def _info(options: argparse.Namespace) -> int:
 
 def _extract(options: argparse.Namespace) -> int:
     config = _settings(options.encoder)
+    encoder = encoder_from_config(config)
     done = extract(
-        _media(options.media, encoder_from_config(config).kind),
+        _media(options.media, encoder.kind),
         config,
         options.cache,
+        encoder=encoder,
         precision=options.precision,
         workers=options.jobs,
         batch_size=options.batch_size,
@@ -110,8 +111,7 @@ def _extract(options: argparse.Namespace) -> int:
     counts = (
         f"{done.computed} files computed, {done.known} known already, {len(done.failures)} without embeddings"
     )
-    folder = EmbeddingCache(options.cache, encoder_from_config(config), options.precision).folder
-    print(f"{folder}: {counts}")
+    print(f"{done.folder}: {counts}")
     return INPUT if done.failures and not options.skip_bad else 0
 
 

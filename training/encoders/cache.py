@@ -120,7 +120,7 @@ class EmbeddingCache:
         try:
             with _opened(self.path_of(media)) as stored:
                 self._check_encoder(stored)
-                return stored["features"].ndim == 2 and not str(stored["reason"])
+                return "features" in stored.files and not str(stored["reason"])
         except _DamagedError:
             return False
 

@@ -42,12 +42,15 @@ class Extraction:
 
     Parameters
     ----------
+    folder : Path
+        Where the embeddings are.
     computed, known : int
         Files whose embeddings were computed, and those that had them already.
     failures : tuple of Failure
         Files that have none.
     """
 
+    folder: Path
     computed: int
     known: int
     failures: tuple[Failure, ...]
@@ -58,6 +61,7 @@ def extract(
     config: Mapping[str, Any],
     cache: str | Path,
     *,
+    encoder: Encoder | None = None,
     precision: Precision = "float16",
     workers: int = 1,
     batch_size: int = DEFAULT_BATCH,
@@ -73,6 +77,8 @@ def extract(
         Of the encoder, see :func:`encoder_from_config`.
     cache : str or Path
         Folder, which may hold embeddings of other encoders too.
+    encoder : Encoder, optional
+        What ``config`` describes, if it has been made already.
     precision : {"float16", "float32"}
         Of what is stored.
     workers : int
@@ -94,21 +100,12 @@ def extract(
         As :func:`encoder_from_config`, and if the cache was made by another encoder.
     """
     require(batch_size >= 1, "batch_size", "at least 1", batch_size)
-    encoder = encoder_from_config(config)
+    encoder = encoder or encoder_from_config(config)
     store = EmbeddingCache(cache, encoder, precision)
     store.create()
-    failures: list[Failure] = []
-    todo: dict[Path, Path] = {}
-    known = 0
-    for path in dict.fromkeys(map(Path, media)):
-        try:
-            if store.has(path):
-                known += 1
-            else:
-                # Files of the same content share their embeddings.
-                todo.setdefault(store.path_of(path), path)
-        except FormatError as error:
-            failures.append(Failure(path, str(error)))
+    paths = list(dict.fromkeys(map(Path, media)))
+    todo, failures = _missing(store, paths)
+    known = len(paths) - len(todo) - len(failures)
     one = workers == 1 or len(todo) <= 1
     start = functools.partial(_start, encoder if one else None, config, batch_size)
     computed = 0
@@ -121,7 +118,23 @@ def extract(
                 failures.append(Failure(path, reason))
             computed += not reason
             progress.finish()
-    return Extraction(computed, known, tuple(failures))
+    return Extraction(store.folder, computed, known, tuple(failures))
+
+
+def _missing(store: EmbeddingCache, paths: list[Path]) -> tuple[dict[Path, Path], list[Failure]]:
+    """Return which file has to be computed for which path of the cache, and those that cannot be."""
+    todo: dict[Path, Path] = {}
+    failures: list[Failure] = []
+    with Progress(len(paths)) as progress:
+        for path in paths:
+            progress.begin(f"looking for {path.name}")
+            try:
+                if not store.has(path):
+                    todo.setdefault(store.path_of(path), path)
+            except FormatError as error:
+                failures.append(Failure(path, str(error)))
+            progress.finish()
+    return todo, failures
 
 
 def _keep(store: EmbeddingCache, path: Path, target: Path, found: Embeddings, skip_bad: bool) -> str:
