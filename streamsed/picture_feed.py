@@ -48,6 +48,8 @@ class PictureFeed:
     ----------
     has_pictures : bool
         Whether there is any.
+    used : int
+        Pictures that were given.
     damage : FormatError or None
         Why there are no more; what came before counts.
     """
@@ -63,6 +65,7 @@ class PictureFeed:
         self._video = video
         self._next: tuple[float, Any] | None = None
         self.damage: FormatError | None = None
+        self.used = 0
         if encoder is not None:
             self._advance()
         self.has_pictures = self._next is not None
@@ -104,17 +107,20 @@ class PictureFeed:
         """By how much the sound's clock is faster than that of the pictures, as far as it was read."""
         return None if self._video is None else self._video.drift_ppm
 
-    def give(self, push: Push, until_seconds: float) -> int:
-        """Call ``push(embedding, time)`` for the pictures up to a time of the sound; return how many were new."""
-        count = 0
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the summary record says."""
+        drift = self.drift_ppm
+        return {"used": self.used, **({} if drift is None else {"drift_ppm": round(drift, 1)})}
+
+    def give(self, push: Push, until_seconds: float) -> None:
+        """Call ``push(embedding, time)`` for the pictures up to a time of the sound that were not given yet."""
         while self._encoder is not None and self._next is not None:
             time_seconds, image = self._next
             if time_seconds > until_seconds + TOLERANCE_SECONDS:
                 break
             push(self._encoder(image), time_seconds)
-            count += 1
+            self.used += 1
             self._advance()
-        return count
 
     def _advance(self) -> None:
         try:

@@ -127,7 +127,6 @@ class FilePictures:
     def __init__(self, path: Path, encoders: Sequence[ImageEncoder | None]) -> None:
         self._encoders = [None if encoder is None else _Timed(encoder) for encoder in encoders]
         self._feeds = [video_feed(encoder, path) for encoder in self._encoders]
-        self._used = [0] * len(self._feeds)
 
     @property
     def has_pictures(self) -> bool:
@@ -140,9 +139,9 @@ class FilePictures:
     def give(self, pushes: Sequence[Push | None], begin: float, end: float) -> None:
         """See :class:`SessionPictures`."""
         del begin
-        for number, (feed, push) in enumerate(zip(self._feeds, pushes, strict=True)):
+        for feed, push in zip(self._feeds, pushes, strict=True):
             if push is not None:
-                self._used[number] += feed.give(push, end)
+                feed.give(push, end)
 
     def error(self) -> Exception | None:
         """See :class:`SessionPictures`: that of a damaged file."""
@@ -154,7 +153,9 @@ class FilePictures:
         timed = next(encoder for encoder in self._encoders if encoder is not None)
         drift = next((feed.drift_ppm for feed in self._feeds if feed.drift_ppm is not None), None)
         delays = DelayStatistics().to_milliseconds()
-        return PictureStats(max(self._used), 0, delays, timed.seconds.to_milliseconds(), drift, None)
+        return PictureStats(
+            max(feed.used for feed in self._feeds), 0, delays, timed.seconds.to_milliseconds(), drift, None
+        )
 
     def close(self) -> None:
         """See :class:`SessionPictures`."""
