@@ -33,6 +33,9 @@ overlap, boundaries and rate, and the ICBHI scores of the labels for two classes
 Tags of whole recordings (weak tables with filename and event_labels, records of detect --tags) are compared with
 tags or with the labels of events: F1 of the clips, and mean average precision where the estimate has posteriors.
 
+Levels of valence, arousal and dominance (emotion records, or tables with these columns) are compared as such:
+concordance correlation coefficient and root mean square error, with intervals by recording.
+
 REF and EST are files or folders: JSON Lines of streamsed, DCASE tables (filename onset offset event_label),
 sed_eval or Audacity lists (onset offset label), RTTM, ICBHI annotations. Recordings are matched by name
 without folder and extension. A recording that one side lacks counts as having no events there.
@@ -49,8 +52,8 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument(
         "--as",
         dest="kind",
-        choices=("events", "cycles", "tags"),
-        help="what is compared (default: cycles if both lists have respiratory cycles, tags if one has nothing else)",
+        choices=("events", "cycles", "tags", "emotion"),
+        help="what is compared (default: cycles or emotion if both lists have them, tags if one has nothing else)",
     )
     parser.add_argument(
         "--common", action="store_true", help="leave out recordings that one of the two does not list"
@@ -128,6 +131,8 @@ def run(arguments: Namespace) -> int:
     kind = arguments.kind or _kind(*paths)
     if kind == "cycles":
         return _run_cycles(arguments, *_paired(arguments, *map(read_cycle_list, paths)))
+    if kind == "emotion":
+        return _run_emotion(arguments)
     if kind == "tags":
         return _run_tags(arguments, *_paired(arguments, *map(read_tag_list, paths), things="tags"))
     tags = None
@@ -139,10 +144,13 @@ def run(arguments: Namespace) -> int:
 def _kind(reference: str, estimated: str) -> str:
     """What both lists hold, tags if one of them holds nothing else."""
     from streamsed.annotations import holds_cycles
+    from streamsed.emotion_lists import holds_emotion
     from streamsed.tag_lists import holds_tags
 
     if holds_cycles(reference) and holds_cycles(estimated):
         return "cycles"
+    if holds_emotion(reference) and holds_emotion(estimated):
+        return "emotion"
     return "tags" if "alone" in (holds_tags(reference), holds_tags(estimated)) else "events"
 
 
@@ -168,16 +176,18 @@ def _paired(
     return reference.only(names), estimated.only(names)
 
 
+def _refuse(arguments: Namespace, what: str, *more: str) -> None:
+    """Refuse options that belong to events."""
+    for name in ("posteriors", "durations", "onset_only", *more):
+        if getattr(arguments, name):
+            option = "--" + name.replace("_", "-")
+            raise ConfigError(f"{option}: expected none for {what} (--as events compares events)")
+
+
 def _run_cycles(arguments: Namespace, reference: EventList, estimated: EventList) -> int:
     from streamsed.cli.cycle_scores import cycle_json, cycle_report, cycle_tables
 
-    for name, value in (
-        ("--posteriors", arguments.posteriors),
-        ("--durations", arguments.durations),
-        ("--onset-only", arguments.onset_only),
-    ):
-        if value:
-            raise ConfigError(f"{name}: expected none for respiratory cycles (--as events compares events)")
+    _refuse(arguments, "respiratory cycles")
     report = cycle_report(reference, estimated, arguments.iou, arguments.bootstrap)
     if arguments.plots:
         from streamsed.cli.plots import draw_cycles
@@ -190,17 +200,24 @@ def _run_cycles(arguments: Namespace, reference: EventList, estimated: EventList
     return 0
 
 
+def _run_emotion(arguments: Namespace) -> int:
+    from streamsed.cli.emotion_scores import emotion_json, emotion_report, emotion_tables
+    from streamsed.emotion_lists import read_emotion_list
+
+    _refuse(arguments, "emotion", "plots")
+    lists = map(read_emotion_list, (arguments.reference, arguments.estimated))
+    report = emotion_report(*_paired(arguments, *lists, things="levels"), arguments.bootstrap)
+    if arguments.json:
+        print(json.dumps(_plain(emotion_json(report)), allow_nan=False))
+    else:
+        print(emotion_tables(report))
+    return 0
+
+
 def _run_tags(arguments: Namespace, reference: TagList, estimated: TagList) -> int:
     from streamsed.cli.tag_scores import tag_json, tag_tables
 
-    for name, value in (
-        ("--posteriors", arguments.posteriors),
-        ("--durations", arguments.durations),
-        ("--onset-only", arguments.onset_only),
-        ("--plots", arguments.plots),
-    ):
-        if value:
-            raise ConfigError(f"{name}: expected none for tags (--as events compares events)")
+    _refuse(arguments, "tags", "plots")
     report = _tag_report(arguments, reference, estimated)
     if arguments.json:
         print(
