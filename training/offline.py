@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from streamsed.metrics import clip_metrics, event_metrics, segment_metrics
 from streamsed.postprocess import PostChain
 from streamsed.tagging import pooled
+from training.decoding import decode
 from training.export import POST_FILE, read_post
 from training.features import SceneItem, Split, clock_of, prepare
 from training.labelled import Events
@@ -90,7 +91,7 @@ def offline_scores(
     """
     module = load_trained(recipe, run, checkpoint or recipe.checkpoints[0])
     source, clock = scene_source(recipe, split.value), clock_of(recipe)
-    post = read_post(recipe.folder / POST_FILE, recipe.post)
+    chain = PostChain(recipe.labels, clock, read_post(recipe.folder / POST_FILE, recipe.post))
     reference: dict[str, Events] = {}
     estimated: dict[str, Events] = {}
     tags: dict[str, set[str]] = {}
@@ -99,9 +100,7 @@ def offline_scores(
         scene, name = source.make(i), str(i)
         reference[name] = list(scene.events)
         durations[name] = len(scene.samples) / recipe.front_end.sample_rate
-        chain = PostChain(recipe.labels, clock, post)
-        found = [*chain.process(said.posteriors), *chain.flush()]
-        estimated[name] = [(item.onset, item.offset, item.label) for item in found if item.offset is not None]
+        estimated[name] = decode(chain, said.posteriors)
         chosen = np.flatnonzero(said.clip >= TAG_THRESHOLD)
         tags[name] = {recipe.labels[k] for k in chosen}
     truth = {name: {label for _, _, label in events} for name, events in reference.items()}

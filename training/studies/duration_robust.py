@@ -17,13 +17,14 @@ import numpy as np
 from streamsed.config import FrameClock
 from streamsed.metrics import Report, segment_counts
 from training.features import clock_of
+from training.labelled import Events
 from training.losses import LossConfig
 from training.recipe import Recipe
 from training.studies.command import Options, Study, main
 from training.studies.material import Material, material
 from training.studies.members import Start, member_outputs
 from training.studies.report import markdown, with_std
-from training.studies.scoring import Event, events_of, mean_std
+from training.studies.scoring import events_of, mean_std
 
 GAMMAS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -70,7 +71,7 @@ def _folder_name(loss: LossConfig) -> str:
 
 def score(
     scenes: Material,
-    estimated: Sequence[Mapping[str, list[Event]]],
+    estimated: Sequence[Mapping[str, Events]],
     labels: Sequence[str],
     clock: FrameClock,
 ) -> dict[str, Any]:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from streamsed.config import ClassPost, FrameClock, PostConfig
 from streamsed.metrics import Interval, RecordingCounts, bootstrap_interval
 from streamsed.postprocess import PostChain
+from training.decoding import decode
+from training.labelled import Events
 
-Event = tuple[float, float, str]
 Counts = npt.NDArray[np.int64]
 Average = Callable[[Counts], float]
 
@@ -24,7 +25,7 @@ def events_of(
     *,
     median_frames: int = 1,
     threshold: float = 0.5,
-) -> dict[str, list[Event]]:
+) -> dict[str, Events]:
     """Median filter and threshold, by the chain that ships.
 
     Parameters
@@ -50,16 +51,7 @@ def events_of(
         min_gap=0.0,
     )
     chain = PostChain(labels, clock, PostConfig(default=post))
-    found = {}
-    for number, scene in enumerate(posteriors):
-        chain.reset()
-        decisions = [*chain.process(scene), *chain.flush()]
-        found[str(number)] = [
-            (item.onset, item.offset, item.label)
-            for item in decisions
-            if item.kind == "event" and item.offset is not None
-        ]
-    return found
+    return {str(number): decode(chain, scene) for number, scene in enumerate(posteriors)}
 
 
 def stacked(counts: RecordingCounts) -> Counts:
