@@ -127,14 +127,14 @@ class ContourExtractor:
         middle = correlation[:, first:last]
         before, after = correlation[:, first - 1 : last - 1], correlation[:, first + 1 : last + 1]
         is_peak = (middle >= before) & (middle > after)
-        best = np.where(is_peak, middle - self._cost, -np.inf).argmax(axis=1)
+        # The vertex of the parabola through each maximum and its neighbours: between samples, high voices have theirs.
+        bend = np.where(is_peak, before - 2 * middle + after, -1)
+        shifts = 0.5 * (before - after) / bend
+        heights = np.where(is_peak, middle - 0.25 * (before - after) * shifts, -np.inf)
+        best = (heights - self._cost).argmax(axis=1)
         rows = np.arange(len(frames))
-        left, centre, right = before[rows, best], middle[rows, best], after[rows, best]
-        bend = left - 2 * centre + right
-        # The vertex of the parabola through the maximum and its neighbours; none where there was no maximum at all.
-        shift = np.where(bend < 0, 0.5 * (left - right) / np.where(bend < 0, bend, -1), 0)
-        found = is_peak.any(axis=1)
-        height = np.where(found, centre - 0.25 * (left - right) * shift, 0.0)
+        found = is_peak[rows, best]
+        height = np.where(found, heights[rows, best], 0.0)
         rate = self.config.front_end.sample_rate
-        pitch = rate / (first + best + np.where(found, shift, 0.0))
+        pitch = rate / (first + best + np.where(found, shifts[rows, best], 0.0))
         return pitch.astype(np.float32), np.clip(height, 0.0, 1.0).astype(np.float32)
