@@ -33,7 +33,7 @@ class EnsembleSettings:
     """
 
     members: int = 4
-    components: int = 128
+    components: int = 192
     windows: tuple[float, ...] = (1.5, 2.0, 3.0)
     seed: int = 0
     resamples: int = 1000
