@@ -381,6 +381,35 @@ def test_an_interrupted_training_has_the_same_student_and_teacher(
         torch.testing.assert_close(resumed[name], value, rtol=0, atol=1e-7, msg=name)
 
 
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("baseline_crnn", {"filters": (4, 4), "pool_frames": (2, 2), "pool_bands": (4, 2), "sod_outputs": 0}),
+        ("duration_crnn", {"filters": (4, 4), "pool_bands": (4, 2), "dense": 4}),
+    ],
+)
+def test_other_networks_with_mixup_averaging_and_all_kinds_of_clips(tiny_recipe, tmp_path, kind, shape):
+    recipe = dataclasses.replace(
+        tiny_recipe,
+        net=NetSettings(kind, {**shape, "hidden": 4}),
+        data=dataclasses.replace(
+            tiny_recipe.data,
+            train_scenes=12,
+            validation_scenes=2,
+            supervision=SupervisionShares(0.3, 0.4),
+        ),
+        weak=WeakConfig(weak=2, unlabelled=1, strong=1, batches=2, pooling="attention"),
+        train=dataclasses.replace(tiny_recipe.train, epochs=1, schedule="mean_teacher", warm_up_steps=2),
+        augment=dataclasses.replace(tiny_recipe.augment, mixup_probability=0.5),
+    )
+    train(recipe, tmp_path)
+    with next(tmp_path.rglob("metrics.csv")).open() as file:
+        found = {name for row in csv.DictReader(file) for name, value in row.items() if value}
+    terms = ("clip", "frame", "clip_consistency", "frame_consistency")
+    assert {f"train/{name}_loss" for name in terms} <= found
+    load_trained(recipe, tmp_path)
+
+
 def test_what_has_no_use_for_weak_labels_says_so(tiny_recipe, weak_recipe, tmp_path):
     strong = dataclasses.replace(weak_recipe, weak=None)
     with pytest.raises(ConfigError, match=r"data.supervision: expected strong = 1 without \[weak\]"):
