@@ -134,10 +134,14 @@ def _sound_events(request: Request, seeds: str, best: int) -> None:
         from training.calibrate import calibrate
 
         calibrate(recipe, run)
-    elif request.step in ("tune", "tune-tags"):
+    elif request.step == "tune":
         from training.tune import tune
 
-        tune(recipe, output, only_tags=request.step == "tune-tags")
+        tune(recipe, output)
+    elif request.step == "tune-tags":
+        from training.tune import tune_only_tags
+
+        tune_only_tags(recipe, output)
     elif request.step == "repeat":
         from training.repeat import repeat, table
 

@@ -18,6 +18,7 @@ from streamsed.metrics import (
     Report,
     class_calibration,
     clip_metrics,
+    clip_ranking,
     event_metrics,
     novelty,
     segment_metrics,
@@ -60,12 +61,13 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
     matched = event_metrics(reference, estimated, labels=recipe.labels)
     print(table(segments, matched, recipe.labels))
 
-    tagged = {
-        str(i): detector.tags(scene.samples, rate, pictures=seen(i)).tags for i, scene in enumerate(scenes)
-    }
+    tagged = {str(i): detector.tags(scene.samples, rate, pictures=seen(i)) for i, scene in enumerate(scenes)}
     truth = {str(i): scene.tags for i, scene in enumerate(scenes)}
-    clips = clip_metrics(truth, tagged, labels=recipe.labels)
-    print(f"clip F1: micro {clips.micro.f1:.3f}, macro {clips.macro.f1:.3f}")
+    clips = clip_metrics(
+        truth, {name: record.tags or () for name, record in tagged.items()}, labels=recipe.labels
+    )
+    ranking = clip_ranking(truth, {name: record.posteriors for name, record in tagged.items()})
+    print(f"clip F1: micro {clips.micro.f1:.3f}, macro {clips.macro.f1:.3f}; mAP {ranking.mean:.3f}")
 
     by_length = {}
     for length in SEGMENT_LENGTHS:
@@ -112,6 +114,7 @@ def evaluate(recipe: Recipe, bundle: Path, run: Path) -> dict[str, object]:
         "data": f"{len(scenes)} {source.describe()}",
         "clip_f1_micro": _number(clips.micro.f1),
         "clip_f1_macro": _number(clips.macro.f1),
+        "clip_map": _number(ranking.mean),
         "segment_f1_micro": _number(segments.micro.f1),
         "segment_f1_macro": _number(segments.macro.f1),
         "event_f1_micro": _number(matched.micro.f1),

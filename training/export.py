@@ -34,6 +34,7 @@ from training.fitting import PROVENANCE
 from training.nets.fusion_crnn import FusionCrnn
 from training.nets.registry import Net, exported, has_confidence, is_causal, statistics_of, time_stride
 from training.recipe import Recipe
+from training.tag_thresholds import read_tagging
 from training.train import load_trained
 
 TOLERANCE = 1e-5
@@ -46,8 +47,8 @@ def export(recipe: Recipe, run: Path, folder: Path, metrics: dict[str, object] |
     Parameters
     ----------
     recipe : Recipe
-        Its ``post_processing.json`` in the recipe's folder, if there, becomes the bundle's, and so do temperatures
-        and weights of its ``calibration.json``.
+        Its ``post_processing.json`` in the recipe's folder, if there, becomes the bundle's, and so do
+        ``tagging.json`` and temperatures and weights of its ``calibration.json``.
     run : Path
         Folder of the training, whose ``recipe.checkpoints`` become the members.
     folder : Path
@@ -103,6 +104,7 @@ def export(recipe: Recipe, run: Path, folder: Path, metrics: dict[str, object] |
         ),
         post_processing=read_post(recipe.folder / POST_FILE, recipe.post),
         side_inputs=_side_inputs(recipe),
+        tagging=read_tagging(recipe),
     )
     bundle = write_golden(folder, make_golden(load(folder), golden_samples(recipe.front_end.sample_rate)))
     report = check_golden(load(folder))

@@ -1,24 +1,29 @@
-"""Chooses the post-processing of every label on validation scenes."""
+"""Chooses the post-processing of every label, and the thresholds of tags, on validation scenes."""
 
 from __future__ import annotations
 
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from streamsed.config import ClassPost, PostConfig
+from streamsed.config import ClassPost, PostConfig, TaggingConfig
 from streamsed.detector import Detector, load
 from streamsed.metrics import event_metrics, segment_metrics
 from streamsed.postprocess import PostChain
+from streamsed.tagging import pooled
+from training.choice import choose
+from training.decoding import decode
 from training.export import POST_FILE
 from training.fusion.pictures import scene_pictures
 from training.labelled import Events
 from training.recipe import Recipe
 from training.source import scene_source
+from training.tag_thresholds import clip_pooling, tune_tags
 
 # Thresholds in the order of preference when two settings do equally well.
 THRESHOLDS_ON = (0.5, 0.4, 0.6, 0.3, 0.7, 0.8)
@@ -57,13 +62,6 @@ def _changes() -> Iterator[ClassPost]:
         yield ClassPost(mean, None, 0.0, shortest, MAX_LOSS, "change", step, absolute, relative)
 
 
-def decode(detector: Detector, posteriors: npt.NDArray[np.float32], post: ClassPost) -> Events:
-    """Events of a whole clip under one setting for all labels."""
-    chain = PostChain(detector.labels, detector.bundle.clock, PostConfig(post))
-    decisions = [*chain.process(posteriors), *chain.flush()]
-    return [(item.onset, item.offset, item.label) for item in decisions if item.offset is not None]
-
-
 def f1_of(
     detector: Detector,
     settings: Sequence[ClassPost],
@@ -77,7 +75,8 @@ def f1_of(
     """
     scores = np.zeros((len(settings), len(detector.labels), 2))
     for i, post in enumerate(settings):
-        estimated = {name: decode(detector, values, post) for name, values in posteriors.items()}
+        chain = PostChain(detector.labels, detector.bundle.clock, PostConfig(post))
+        estimated = {name: decode(chain, values) for name, values in posteriors.items()}
         segments = segment_metrics(
             reference, estimated, labels=detector.labels, durations=durations, empty_output="zero"
         )
@@ -86,42 +85,58 @@ def f1_of(
     return np.nan_to_num(scores)
 
 
-def choose(scores: npt.NDArray[np.float64], shared_weight: float) -> list[int]:
-    """Return the number of the best setting of every label.
+@dataclass(frozen=True)
+class Validation:
+    """The validation scenes by their numbers: events, posterior frames of a bundle, and durations in seconds."""
 
-    Parameters
-    ----------
-    scores : ndarray, shape (settings, K)
-        Best is the highest mixture of the label's own score and the mean over all labels.
-    shared_weight : float
-        Of the latter, in [0, 1].
-    """
-    mixed = (1.0 - shared_weight) * scores + shared_weight * scores.mean(axis=1, keepdims=True)
-    return [int(number) for number in mixed.argmax(axis=0)]
+    reference: dict[str, Events]
+    posteriors: dict[str, npt.NDArray[np.float32]]
+    durations: dict[str, float]
+
+
+def validation(recipe: Recipe, detector: Detector) -> Validation:
+    """Return what a bundle says of the validation scenes."""
+    source = scene_source(recipe, "validation")
+    seen = scene_pictures(recipe, source, detector)
+    heard = Validation({}, {}, {})
+    rate = recipe.front_end.sample_rate
+    for index in range(len(source)):
+        scene = source.make(index)
+        heard.reference[str(index)] = list(scene.events)
+        heard.posteriors[str(index)] = detector.posteriors(scene.samples, rate, pictures=seen(index))
+        heard.durations[str(index)] = len(scene.samples) / rate
+    return heard
 
 
 def tune(recipe: Recipe, bundle: Path) -> PostConfig:
+    """Choose post-processing and thresholds of tags on the validation scenes; write them into the recipe's folder."""
+    detector = load(bundle)
+    heard = validation(recipe, detector)
+    post = tune_events(recipe, detector, heard)
+    _tune_tags(recipe, heard)
+    return post
+
+
+def tune_only_tags(recipe: Recipe, bundle: Path) -> TaggingConfig:
+    """Choose the thresholds of tags alone, for a recipe whose post-processing is to stay as it is."""
+    return _tune_tags(recipe, validation(recipe, load(bundle)))
+
+
+def _tune_tags(recipe: Recipe, heard: Validation) -> TaggingConfig:
+    pooling = clip_pooling(recipe)
+    posteriors = {name: pooled(frames, pooling=pooling) for name, frames in heard.posteriors.items()}
+    reference = {name: {event[2] for event in events} for name, events in heard.reference.items()}
+    return tune_tags(recipe, posteriors, reference)
+
+
+def tune_events(recipe: Recipe, detector: Detector, heard: Validation) -> PostConfig:
     """Write the best setting of every label to the recipe's ``post_processing.json``.
 
     The score of a label is the mean of its segment F1 (1 s) and event F1 (200 ms, 20 %) on the validation scenes; see
     :func:`choose`. ``[tune]`` of the recipe says which settings are tried, and how much labels share.
     """
-    detector = load(bundle)
-    source = scene_source(recipe, "validation")
-    seen = scene_pictures(recipe, source, detector)
-    reference: dict[str, Events] = {}
-    posteriors: dict[str, npt.NDArray[np.float32]] = {}
-    durations: dict[str, float] = {}
-    for index in range(len(source)):
-        scene = source.make(index)
-        reference[str(index)] = list(scene.events)
-        posteriors[str(index)] = detector.posteriors(
-            scene.samples, recipe.front_end.sample_rate, pictures=seen(index)
-        )
-        durations[str(index)] = len(scene.samples) / recipe.front_end.sample_rate
-
     settings = candidates(recipe.tune.method)
-    scores = f1_of(detector, settings, posteriors, reference, durations).mean(axis=2)
+    scores = f1_of(detector, settings, heard.posteriors, heard.reference, heard.durations).mean(axis=2)
     best = {}
     for k, (label, chosen) in enumerate(
         zip(recipe.labels, choose(scores, recipe.tune.shared_weight), strict=True)

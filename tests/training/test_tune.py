@@ -6,35 +6,38 @@ import pytest
 pytest.importorskip("torch", reason="tuning needs the train extra")
 pytest.importorskip("lightning", reason="tuning needs the train extra")
 
-from streamsed.config import ClassPost
-from streamsed.detector import load
+from streamsed.config import ClassPost, FrameClock, PostConfig
 from streamsed.errors import ConfigError
+from streamsed.postprocess import PostChain
+from training.decoding import decode
 from training.export import POST_FILE, read_post
 from training.recipe import load_recipe
-from training.tune import candidates, choose, decode, tune
+from training.tag_thresholds import TAGGING_FILE, THRESHOLDS, read_tagging
+from training.tune import candidates, choose, tune
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 FRAMES = 200
 
 
-@pytest.fixture(scope="module")
-def detector(trained_bundle):
-    return load(trained_bundle.path)
-
-
-def test_decode_is_the_runtime_chain(detector):
+def test_clips_are_decoded_by_the_runtime_chain_one_after_the_other():
     posteriors = np.zeros((FRAMES, 2), np.float32)
     posteriors[50:100, 0] = 0.9
     posteriors[104:120, 0] = 0.9
-    clock = detector.bundle.clock
-    apart = decode(detector, posteriors, ClassPost(0.5))
-    together = decode(detector, posteriors, ClassPost(0.5, min_gap=0.1))
-    assert apart == [
+    # Of an event that a clip ends in, nothing is left in the next one.
+    ending = np.zeros((FRAMES, 2), np.float32)
+    ending[190:, 1] = 0.9
+    clock = FrameClock(16000, 160, 512, 2)
+    apart, together = (
+        PostChain(["low", "high"], clock, PostConfig(post))
+        for post in (ClassPost(0.5), ClassPost(0.5, min_gap=0.1))
+    )
+    assert decode(apart, ending) == [(clock.seconds(190), clock.seconds(FRAMES), "high")]
+    assert decode(apart, posteriors) == [
         (clock.seconds(50), clock.seconds(100), "low"),
         (clock.seconds(104), clock.seconds(120), "low"),
     ]
-    assert together == [(clock.seconds(50), clock.seconds(120), "low")]
+    assert decode(together, posteriors) == [(clock.seconds(50), clock.seconds(120), "low")]
 
 
 def test_the_recipe_says_which_methods_are_tried():
@@ -71,7 +74,7 @@ def test_best_setting_of_each_label_is_written(tiny_recipe, trained_bundle, monk
     events = {scene.samples.tobytes(): scene.events for scene in scenes}
     assert any(events.values())
 
-    def posteriors(self, samples, rate):
+    def posteriors(self, samples, rate, pictures):
         active = frame_targets(events[samples.tobytes()], tiny_recipe.labels, 997 // 2, clock_of(tiny_recipe))
         return np.where(active > 0, (0.35, 0.9), (0.05, 0.55)).astype(np.float32)
 
@@ -84,8 +87,10 @@ def test_best_setting_of_each_label_is_written(tiny_recipe, trained_bundle, monk
     try:
         assert read_post(written) == post
         assert json.loads(written.read_text())["labels"].keys() == set(tiny_recipe.labels)
+        assert read_tagging(tiny_recipe).default_threshold in THRESHOLDS
     finally:
         written.unlink()
+        (tiny_recipe.folder / TAGGING_FILE).unlink(missing_ok=True)
     assert post.for_label("low").threshold_on == 0.3
     assert post.for_label("high").threshold_on == 0.7
     assert "low" in capsys.readouterr().out
