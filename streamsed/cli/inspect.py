@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from streamsed.bundle import AnyBundle, Bundle, CycleBundle, EmotionBundle, Graph, SideInput
+    from streamsed.config import TaggingConfig
     from streamsed.golden import GoldenReport
 
 
@@ -179,6 +180,7 @@ def _network(bundle: Bundle, with_decisions: bool = True) -> list[tuple[str, str
             for label, settings in post.labels.items()
             if settings != post.default
         ),
+        *([("  tags", _tagging(bundle.tagging))] if with_decisions else []),
     ]
 
 
@@ -214,6 +216,12 @@ def _graph(graph: Graph) -> str:
         f"input {graph.input_layout}, output {graph.output} {graph.output_layout} ({level}), "
         f"activation {graph.activation}, {kept}"
     )
+
+
+def _tagging(config: TaggingConfig) -> str:
+    own = "".join(f", {label} {value:g}" for label, value in config.thresholds.items())
+    pooling = f"{config.pooling.replace('_', ' ')} pooling, over {config.window_seconds:g} s of a stream"
+    return f"{pooling}, threshold {config.default_threshold:g}{own}"
 
 
 def _post(settings: Any) -> str:
