@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from cli import events, records, run, write_wav
+from cli import Terminal, events, records, run, write_wav
 from tiny_models import scene, tiny_bundle, tone
 
 from streamsed.cli import main
@@ -184,3 +184,13 @@ class TestListen:
         text = said("listen", "--input", path, "--model", tiny_path, "--top-k", "1", "--format", "text")
         assert "  tags of 5." in text and "s: low, high\n" in text
         assert "s: none\n" in text
+
+    def test_the_live_view_shows_both(self, tmp_path):
+        model = tiny_bundle(tmp_path / "b", tagging=TaggingConfig(window_seconds=1.5)).path
+        path = write_wav(tmp_path / "a.wav", scene())
+        options = ["listen", "--input", path, "--model", model, "--realtime", "--duration", "3"]
+        terminal = Terminal(options, 90, 24)
+        terminal.wait_for("last 1 s  no tags", 20)
+        terminal.wait_for("last 2 s  low ", 20)
+        assert terminal.close() == 0
+        assert "Traceback" not in terminal.text

@@ -79,6 +79,7 @@ class LiveView:
         self._posteriors: dict[str, float] = {}
         self._strength: dict[str, float] = {}
         self._tags_time = 0.0
+        self._clip: Tags | None = None  # the newest one with tags
         self._active: dict[str, Onset] = {}
         self._cycle: CycleOpen | None = None
         self._emotions: deque[Emotion] = deque(maxlen=_CURVE_POINTS)
@@ -132,6 +133,8 @@ class LiveView:
             self._posteriors = dict(record.posteriors)
             for label, value in record.posteriors.items():
                 self._strength[label] = max(value, self._strength.get(label, 0.0))
+            if record.tags is not None:
+                self._clip = record
         elif isinstance(record, Onset):
             self._active[record.event_id] = record
         elif isinstance(record, CycleOpen):
@@ -175,6 +178,8 @@ class LiveView:
             yield from self._breathing(stats, name_width, width, ascii_only)
         if stats.emotions is not None:
             yield from self._curves(stats, name_width, width, ascii_only)
+        if self._clip is not None:
+            yield _clip_line(self._clip)
         labels = sorted(self._strength, key=lambda label: -self._strength[label])[:_MOST_LABELS]
         sounding = {onset.label for onset in self._active.values()}
         for label in sorted(labels):
@@ -313,6 +318,18 @@ def _meter(stats: SessionStats, width: int, ascii_only: bool) -> Text:
             _scale(1 - level / _FLOOR_DB, room, mark, "red" if peak > -0.5 else "green", ascii_only)
         )
     line.append(text)
+    return line
+
+
+def _clip_line(record: Tags) -> Text:
+    """What was heard over the window of the tags, however long ago in it."""
+    line = Text(f"last {record.time - (record.onset or 0.0):.0f} s  ")
+    posteriors = record.clip_posteriors or {}
+    tags = [
+        f"{one_cell(tag)} {posteriors[tag]:.2f}" if tag in posteriors else one_cell(tag)
+        for tag in record.tags or ()
+    ]
+    line.append("  ".join(tags) or "no tags", style="bold" if tags else "dim")
     return line
 
 
