@@ -14,6 +14,9 @@ __all__ = ["ContourExtractor", "VoiceContours"]
 
 Floats = npt.NDArray[np.float32]
 
+# Of a windowed frame, about -110 dB of full scale: what is left of a constant is rounding, which may seem periodic.
+_LEAST_ENERGY = 1e-9
+
 
 @dataclass(frozen=True)
 class VoiceContours:
@@ -121,7 +124,7 @@ class ContourExtractor:
     def _pitch(self, frames: Floats) -> tuple[Floats, Floats]:
         centred = (frames - frames.mean(axis=1, keepdims=True)) * self._window
         correlation = self._correlation(centred)
-        energy = np.maximum(correlation[:, :1], np.finfo(np.float32).tiny)
+        energy = np.maximum(correlation[:, :1], _LEAST_ENERGY)
         correlation = correlation / energy * self._gain
         first, last = self._shortest, self._longest + 1
         middle = correlation[:, first:last]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import statistics
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -173,6 +174,8 @@ class LiveView:
         yield _meter(stats, width, ascii_only)
         yield self._delays(stats)
         names = [*self._thresholds, *self._strength]
+        if stats.emotions is not None:
+            names += EMOTION_DIMENSIONS
         name_width = min(max((len(label) for label in names), default=8), 20)
         if stats.cycles is not None:
             yield from self._breathing(stats, name_width, width, ascii_only)
@@ -334,9 +337,9 @@ def _clip_line(record: Tags) -> Text:
 
 
 def _usual_hop(emotions: Sequence[Emotion]) -> float:
-    """Return the least time between records, half a second before there are two."""
+    """Return the usual time between records, half a second before there are two."""
     steps = [after.offset - before.offset for before, after in itertools.pairwise(emotions)]
-    return max(min(steps, default=0.5), 0.1)
+    return max(statistics.median(steps), 0.1) if steps else 0.5
 
 
 def _curve(
