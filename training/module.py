@@ -105,17 +105,20 @@ class SoundEventModule(lightning.LightningModule):
                 features = encode(self.net, item)
             outputs, sod_logits, _ = self.net.heads(features)
             observed = heard[0] if heard else self.in_time(features, occurrences)[0]
-            loss = self._occurrence_loss(observed, sod_logits, occurrences)
+            loss = self._occurrence_loss(observed, sod_logits, occurrences, item)
         logits, targets = self.in_time(outputs, item.targets)
         valid = strong_frames(item, logits.shape[1])
         return loss + self._loss(logits, targets * (1.0 - 2.0 * smooth) + smooth, valid)
 
-    def _occurrence_loss(self, observed: Tensor, sod_logits: Tensor, occurrences: Tensor) -> Tensor:
+    def _occurrence_loss(
+        self, observed: Tensor, sod_logits: Tensor, occurrences: Tensor, item: SceneItem
+    ) -> Tensor:
         """Return tau * L_OPEN of eq. (1) and (3) of EOW-Softmax; ``observed`` passed the place of the samples."""
         sod_logits, occurrences = self.in_time(sod_logits, occurrences)
+        valid = strong_frames(item, sod_logits.shape[1])
         progress = self.global_step / max(1, int(self.trainer.estimated_stepping_batches))
         head = self.net.sod_head if self._tail is None else self._tail
-        loss = self.eow(head, observed, sod_logits, occurrences, progress)
+        loss = self.eow(head, observed, sod_logits[valid], occurrences[valid], progress)
         self.log("train/occurrence_loss", loss, on_step=False, on_epoch=True)
         return self.recipe.eow.task_weight * loss
 

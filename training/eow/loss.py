@@ -84,9 +84,9 @@ class EowSoftmax(nn.Module):
             The SOD head, or the network from the place of the samples to it: (..., D) to logits (..., P + 1).
         features : Tensor, shape (B, T, D)
             What passed the place, before dropout; only their values are used.
-        logits : Tensor, shape (B, T, P + 1), or (B, T, P) with ``weight`` 0
-            What the head made of them.
-        labels : Tensor, shape (B, T, P)
+        logits : Tensor, shape (..., P + 1), or (..., P) with ``weight`` 0
+            What the head made of the frames that count.
+        labels : Tensor, shape (..., P)
             One-hot or mixed, see :func:`training.losses.sod_labels`.
         progress : float
             Share of the training that is over, in [0, 1].
