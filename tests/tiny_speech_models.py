@@ -17,6 +17,11 @@ SHAPE: dict[str, Any] = {
     "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 4,
     "do_stable_layer_norm": True,
+    # So small a network learns nothing from what is left of it.
+    **dict.fromkeys(
+        ("hidden_dropout", "activation_dropout", "attention_dropout", "final_dropout", "layerdrop"), 0.0
+    ),
+    "mask_time_prob": 0.0,
 }
 
 
