@@ -113,6 +113,11 @@ class RecordingSettings:
         """Whether recordings are held out."""
         return self.validation > 0 or bool(self.validation_subsets)
 
+    @property
+    def tests(self) -> bool:
+        """Whether there are any to evaluate on."""
+        return self.split != "subset" or bool(self.test_subsets)
+
 
 class RecordingSource:
     """Excerpt number i of the recordings of a split; the same in whatever order they are read.

@@ -187,6 +187,12 @@ def test_what_does_not_fit_is_named(data, run, capsys, changes, message):
     assert message in capsys.readouterr().err
 
 
+def test_what_is_not_tested_needs_no_test(data, run, capsys):
+    changes = ("data.recordings.test_subsets=[]", 'fusion.inputs=["spectral", "auditory"]')
+    assert main(["extract", *arguments(data, run, "audiovisual", *changes)]) == 0, capsys.readouterr().err
+    assert "visual" not in capsys.readouterr().out
+
+
 def test_mixed_scenes_have_no_files_to_embed(run, capsys):
     fused = ['fusion.inputs=["visual"]', 'fusion.visual={features=6, encoder={kind="vgg16"}}']
     shape = ["net.kind=fusion_crnn", "net.shape={}", "augment.overlay_probability=0.0"]

@@ -30,7 +30,8 @@ def extract(recipe: Recipe) -> dict[str, Extraction]:
     settings = recipe.fusion
     require(bool(settings.sides), "fusion.inputs", "auditory or visual, to extract", list(settings.inputs))
     check_recordings(recipe)
-    splits = ("train", "validation", "test") if recipe.data.validates else ("train", "test")
+    there = {"train": True, "validation": recipe.data.validates, "test": recipe.data.recordings.tests}
+    splits = [split for split, is_there in there.items() if is_there]
     recordings = [item for split in splits for item in scene_source(recipe, split).recordings]
     done = {}
     for name, side in settings.sides.items():
