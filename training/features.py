@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +24,7 @@ from streamsed.config import FrameClock
 from streamsed.frontend import LogMel
 from training.fusion.side import Side
 from training.fusion.sides import SceneSides
+from training.jobs import run_jobs
 from training.labelled import STRONG, SUPERVISIONS, UNLABELLED, SupervisionShares
 from training.nets.registry import time_stride
 from training.recipe import Recipe
@@ -205,8 +205,11 @@ def _compute(recipe: Recipe, source: Source, mel_path: Path, label_path: Path) -
     log_mels = np.lib.format.open_memmap(
         mel_path, "w+", dtype=np.float16, shape=(count, n_frames, recipe.front_end.n_mels)
     )
+    start = functools.partial(_Worker, recipe, source, n_frames)
     found = []
-    for index, (log_mel, labels) in enumerate(_results(recipe, source, n_frames)):
+    for index, (log_mel, labels) in enumerate(
+        run_jobs(range(count), start, recipe.data.workers, chunk_size=8)
+    ):
         log_mels[index] = log_mel
         found.append(labels)
     log_mels.flush()
@@ -215,19 +218,6 @@ def _compute(recipe: Recipe, source: Source, mel_path: Path, label_path: Path) -
     unfinished = label_path.with_suffix(".part.npz")
     np.savez_compressed(unfinished, **arrays._asdict())
     unfinished.replace(label_path)
-
-
-def _results(
-    recipe: Recipe, source: Source, n_frames: int
-) -> Iterator[tuple[npt.NDArray[np.float16], Labels]]:
-    if recipe.data.workers == 1:
-        worker = _Worker(recipe, source, n_frames)
-        yield from map(worker, range(len(source)))
-        return
-    with ProcessPoolExecutor(
-        recipe.data.workers, get_context("spawn"), initializer=_start, initargs=(recipe, source, n_frames)
-    ) as pool:
-        yield from pool.map(_run, range(len(source)), chunksize=8)
 
 
 class _Worker:
@@ -259,16 +249,3 @@ def peak_normalised(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]
     """Scale samples (n,) so that the largest one is 1 or -1; digital silence stays what it is."""
     peak = np.abs(samples).max(initial=0.0)
     return samples / peak if peak > 0 else samples
-
-
-_worker: _Worker | None = None
-
-
-def _start(recipe: Recipe, source: Source, n_frames: int) -> None:
-    global _worker
-    _worker = _Worker(recipe, source, n_frames)
-
-
-def _run(index: int) -> tuple[npt.NDArray[np.float16], Labels]:
-    assert _worker is not None
-    return _worker(index)

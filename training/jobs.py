@@ -15,7 +15,11 @@ Result = TypeVar("Result")
 
 
 def run_jobs(
-    items: Sequence[Item], start: Callable[[], Callable[[Item], Result]], workers: int = 1
+    items: Sequence[Item],
+    start: Callable[[], Callable[[Item], Result]],
+    workers: int = 1,
+    *,
+    chunk_size: int = 1,
 ) -> Iterator[Result]:
     """Yield the result of every item, in their order, as soon as it and those before it are there.
 
@@ -27,6 +31,8 @@ def run_jobs(
         there are several processes.
     workers : int
         Processes; 1 is this one.
+    chunk_size : int
+        Items that a process gets at a time.
 
     Raises
     ------
@@ -46,7 +52,7 @@ def run_jobs(
         min(workers, len(items)), get_context("spawn"), initializer=_start, initargs=(start,)
     )
     try:
-        yield from pool.map(_run, items)
+        yield from pool.map(_run, items, chunksize=chunk_size)
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import operator
+import pickle
 import re
 import shutil
 from pathlib import Path
@@ -32,7 +31,6 @@ from training.encoders.__main__ import main  # noqa: E402
 from training.encoders.extract import embed, extract, media_of_all  # noqa: E402
 from training.encoders.vggish import FRONT_END, VGGishSettings, vggish  # noqa: E402
 from training.encoders.windows import windows  # noqa: E402
-from training.jobs import run_jobs  # noqa: E402
 
 RATE = videos.RATE
 
@@ -232,14 +230,24 @@ def test_an_interrupted_run_goes_on(audio_config, tmp_path, monkeypatch):
     assert (done.computed, done.known) == (2, 2)
 
 
-def test_several_processes_find_the_same(audio_config, tmp_path):
+def test_other_processes_find_the_same(audio_config, tmp_path, monkeypatch):
+    """What a process is given is pickled, makes its own encoder, and finds what one process alone does."""
     sounds = [tmp_path / f"{number}.wav" for number in range(3)]
     for number, sound in enumerate(sounds):
         soundfile.write(sound, files.noise(RATE, seed=number), RATE)
     gone = tmp_path / "gone.wav"
+
+    def pickled(items, start, workers):
+        assert workers == 2
+        work = pickle.loads(pickle.dumps(start))()
+        return iter([pickle.loads(pickle.dumps(work(pickle.loads(pickle.dumps(item))))) for item in items])
+
     caches = [tmp_path / f"cache{workers}" for workers in (1, 2)]
     for workers, cache in enumerate(caches, 1):
-        done = extract([*sounds, gone], audio_config, cache, workers=workers, batch_size=3 * workers)
+        with monkeypatch.context() as patched:
+            if workers == 2:
+                patched.setattr("training.encoders.extract.run_jobs", pickled)
+            done = extract([*sounds, gone], audio_config, cache, workers=workers, batch_size=3 * workers)
         assert (done.computed, [item.path for item in done.failures]) == (3, [gone])
     for sound in sounds:
         one, two = (cache_of(cache, audio_config).read(sound) for cache in caches)
@@ -415,21 +423,6 @@ def test_files_of_recordings_are_those_that_the_encoder_takes():
     without = Recording(Path("b.wav"), "b", "", "", 1.0)
     assert media_of_all([with_video, without], "image") == [Path("a.mp4")]
     assert media_of_all([with_video, without], "audio") == [Path("a.wav"), Path("b.wav")]
-
-
-# ---- processes -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_jobs_give_their_results_in_order_and_errors_to_the_caller(workers):
-    upper = functools.partial(operator.methodcaller, "upper")
-    results = run_jobs(["c", "a", 7, "b"], upper, workers)
-    assert [next(results), next(results)] == ["C", "A"]
-    with pytest.raises(AttributeError, match="upper"):
-        next(results)
-    assert list(run_jobs([], upper, workers)) == []
-    with pytest.raises(ConfigError, match="workers: expected at least one process, got 0"):
-        list(run_jobs(["a"], upper, 0))
 
 
 # ---- the command -----------------------------------------------------------------------------------------------------
