@@ -33,13 +33,11 @@ from training.studies.audiovisual import (
     ROWS,
     WITHOUT,
     member_outputs,
-    tables,
     truth_of,
     variants,
 )
-from training.studies.command import Options
+from training.studies.clip_segment_event import METRICS, counted, tables
 from training.studies.substitute_encoders import CHUNKS, STILLS, accuracy, still_examples, train_tagger
-from training.studies.weak_labels import METRICS, counted
 
 RATE = 16000
 LABELS = ("dog_bark", "rain", "speech")
@@ -120,10 +118,10 @@ def test_a_tagger_learns_what_is_in_a_still_picture():
     assert examples.items.shape == (64, 3, 48, 64)
     assert examples.targets.sum(axis=1).tolist() == [1.0] * 64
     lines: list[str] = []
-    tagger = train_tagger(examples, 16, epochs=16, seed=0, width=4, batch_size=32, report=lines.append)
+    tagger = train_tagger(examples, 16, epochs=24, seed=0, width=8, batch_size=16, report=lines.append)
     losses = [float(line.split()[-1]) for line in lines]
-    assert losses[-1] < 0.7 * losses[0]
-    assert accuracy(tagger, examples) > 1 / len(examples.labels)
+    assert losses[-1] < 0.5 * losses[0]
+    assert accuracy(tagger, examples) > 4 / len(examples.labels)
 
 
 def test_rows_are_those_of_table_3(recipe):
@@ -175,17 +173,12 @@ def test_tables_have_every_row_and_difference():
     item = {
         metric: {"interval": Interval(0.5, 0.4, 0.6, 0.95, 10, 0), "seeds": (0.5, 0.1)} for metric in METRICS
     }
-    differences = {metric: Interval(0.1, 0.0, 0.2, 0.95, 10, 0) for metric in METRICS}
+    item |= {"segment precision": 0.25, "segment recall": 0.75}
+    difference = {metric: Interval(0.1, 0.0, 0.2, 0.95, 10, 0) for metric in METRICS}
     rows = [*ROWS, f"{ALL}; {WITHOUT}", DROPOUT, f"{DROPOUT}; {WITHOUT}"]
-    text = tables(
-        {
-            "films": 3,
-            "rows": dict.fromkeys(rows, item),
-            "differences": {f"{first} − {second}": differences for first, second in DIFFERENCES},
-            "options": Options((0, 1), 1),
-        }
-    )
-    assert all(f"| {row} |" in text for row in rows)
+    found = {f"{first} − {second}": difference for first, second in DIFFERENCES}
+    text = tables("3 test films, 2 seeds.", "inputs", dict.fromkeys(rows, item), found, "film")
+    assert all(f"| {row} |" in text for row in [*rows, *found])
     assert all(first in rows and second in rows for first, second in DIFFERENCES)
-    assert "50.0 [40.0, 60.0]" in text
-    assert "3 test films, 2 seeds" in text
+    assert "50.0 [40.0, 60.0]" in text and "| 25, 75 |" in text
+    assert "3 test films, 2 seeds. Mean over seeds, 95 % interval by film" in text

@@ -11,10 +11,11 @@ pytest.importorskip("lightning", reason="training needs the train extra")
 from streamsed.errors import ConfigError
 from training.labelled import SupervisionShares
 from training.recipe import load_recipe
+from training.studies.clip_segment_event import counted, scored
 from training.studies.command import Options
 from training.studies.material import Material
 from training.studies.members import Outputs
-from training.studies.weak_labels import ALL, BASE, STRONG, TEACHER, counted, run_study, scored, variants
+from training.studies.weak_labels import ALL, BASE, STRONG, TEACHER, run_study, variants
 from training.weak.config import POOLINGS, WeakConfig
 
 # Lightning warns of everything that is small here: few batches, few workers.
@@ -51,7 +52,7 @@ def test_scores_are_those_of_clips_segments_and_events():
     posteriors[1, :, 1] = 0.9
     clip = np.array([[0.9, 0.1], [0.2, 0.9]], np.float32)
     scenes = Material(np.zeros((2, 1, 1), np.float16), [[(1.0, 3.0, "a")], [(4.0, 6.0, "b")]], [[], []], 10.0)
-    found = scored([counted(recipe, scenes, Outputs(posteriors, clip=clip))], 10)
+    found = scored({"row": [counted(recipe, scenes, Outputs(posteriors, clip=clip))]}, 10)["row"]
     assert found["clip F1 micro"]["interval"].value == 1.0
     assert found["event F1 macro"]["interval"].value == 0.5
     assert found["segment recall"] == 1.0
@@ -78,6 +79,6 @@ def test_every_row_is_trained_once_and_tables_have_them_all(tiny_recipe, tmp_pat
     for name in variants(recipe):
         assert f"| {name} |" in tables
         assert 0 <= results["rows"][name]["clip F1 micro"]["interval"].value <= 1
-    assert f"| {TEACHER} - {BASE} |" in tables
+    assert f"| {TEACHER} − {BASE} |" in tables
     monkeypatch.setattr("training.studies.members.train", None)
     assert run_study(recipe, tmp_path, Options((0,), 0, 5))[1] == tables

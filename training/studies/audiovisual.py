@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,11 @@ from training.module import SoundEventModule
 from training.recipe import Recipe
 from training.recordings import RecordingSource
 from training.source import scene_source
+from training.studies.clip_segment_event import counted, differences, scored, tables
 from training.studies.command import Options, Study, main
 from training.studies.material import Event
 from training.studies.members import Outputs, member_folder, seeded
-from training.studies.report import markdown, with_interval, with_std
-from training.studies.scoring import Counts, mean_f1, mean_f1_difference, mean_std
-from training.studies.weak_labels import METRICS, counted
+from training.studies.scoring import Counts
 from training.train import load_trained, train
 
 # In the order of Table 3.
@@ -103,22 +102,12 @@ def run_study(recipe: Recipe, run: Path, options: Options) -> tuple[dict[str, An
                 counts.setdefault(row, []).append(counted(recipe, truth, outputs))
     results = {
         "films": len(truth.events),
-        "rows": {name: scored(members, options.resamples) for name, members in counts.items()},
-        "differences": {
-            f"{first} − {second}": {
-                metric: mean_f1_difference(
-                    [item[kind] for item in counts[first]],
-                    [item[kind] for item in counts[second]],
-                    average,
-                    options.resamples,
-                )
-                for metric, (kind, average) in METRICS.items()
-            }
-            for first, second in DIFFERENCES
-        },
+        "rows": scored(counts, options.resamples),
+        "differences": differences(counts, DIFFERENCES, options.resamples),
         "options": options,
     }
-    return results, tables(results)
+    heading = f"{results['films']} test films, {len(options.seeds)} seeds."
+    return results, tables(heading, "inputs", results["rows"], results["differences"], "film")
 
 
 def truth_of(recipe: Recipe) -> Truth:
@@ -194,45 +183,6 @@ def _without_pictures(module: SoundEventModule, item: SceneItem) -> SceneItem:
         for name, side in zip(module.recipe.fusion.sides, item.sides, strict=True)
     ]
     return item._replace(sides=tuple(sides))
-
-
-def scored(members: Sequence[Mapping[str, Counts]], resamples: int) -> dict[str, Any]:
-    """Return each metric with its interval by film, and its mean and spread over seeds."""
-    found: dict[str, Any] = {}
-    for metric, (kind, average) in METRICS.items():
-        counts = [item[kind] for item in members]
-        found[metric] = {
-            "interval": mean_f1(counts, average, resamples),
-            "seeds": mean_std([average(item.sum(axis=0)) for item in counts]),
-        }
-    return found
-
-
-def tables(results: Mapping[str, Any]) -> str:
-    """Markdown: the rows with intervals by film, their spread over seeds, and differences."""
-    rows = results["rows"]
-    body = [
-        [name, *(with_interval(row[metric]["interval"], 100) for metric in METRICS)]
-        for name, row in rows.items()
-    ]
-    spread = [
-        [name, *(with_std(row[metric]["seeds"], 100) for metric in METRICS)] for name, row in rows.items()
-    ]
-    differences = [
-        [name, *(with_interval(row[metric], 100) for metric in METRICS)]
-        for name, row in results["differences"].items()
-    ]
-    seeds = results["options"].seeds
-    head = [f"{metric} %" for metric in METRICS]
-    parts = [
-        f"{results['films']} test films, {len(seeds)} seeds. Mean over seeds, 95 % interval by film:",
-        markdown(["inputs", *head], body),
-        "Mean and standard deviation over seeds:",
-        markdown(["inputs", *head], spread),
-        "Differences in points, 95 % interval by film:",
-        markdown(["first − second", *METRICS], differences),
-    ]
-    return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":
