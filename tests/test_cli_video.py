@@ -144,15 +144,16 @@ def test_inspect_latency_and_doctor_know_side_inputs(model, capfd):
 @pytest.mark.microphone
 def test_a_camera_beside_a_microphone(pulse: Pulse, model):
     pulse.play(np.random.default_rng(0).normal(0, 1e-3, 8 * 48000).astype(np.float32))
-    process = start("listen", "--device", DEVICE, "--video", BLINKING, "--model", model, "--duration", "3")
+    process = start("listen", "--device", DEVICE, "--video", BLINKING, "--model", model, "--duration", "3.4")
     reader = threading.Timer(60.0, process.kill)
     reader.start()
     out, err = finish(process)
     reader.cancel()
     assert process.returncode == 0, err
     bright = [item for item in records(out) if item.type == "event" and item.label == "bright"]
-    assert len(bright) >= 2 and all(item.modalities == ["audio", "visual"] for item in bright)
-    onsets = np.array([item.onset for item in bright])
-    np.testing.assert_allclose(np.diff(onsets), 1.0, atol=0.25)
+    assert len(bright) >= 3 and all(item.modalities == ["audio", "visual"] for item in bright)
+    # The first one may have been white for a while already.
+    onsets = np.array([item.onset for item in bright[1:]])
+    np.testing.assert_allclose(np.diff(onsets), 1.0, atol=0.4)
     summary = json.loads(out.splitlines()[-1])
     assert summary["pictures"]["used"] >= 15 and summary["pictures"]["encode_ms"]["p50"] > 0

@@ -14,8 +14,10 @@ from videos import RATE, grey, write_video
 
 import streamsed
 from streamsed.errors import ConfigError, DeviceNotFound, FormatError
+from streamsed.service.pictures import _Clocks
 from streamsed.sources import IterableSource
 from streamsed.sources.camera import Camera, is_camera, list_cameras
+from streamsed.sources.clock_drift import ClockDrift
 
 # White for the first half of every second.
 BLINKING = (
@@ -125,16 +127,17 @@ class TestFiles:
 
 class TestCameras:
     def test_pictures_come_on_the_clock_of_the_sound(self, av):
-        with streamsed.listen(model=av, input=live_sound(2.4), video=BLINKING) as session:
+        with streamsed.listen(model=av, input=live_sound(3.4), video=BLINKING) as session:
             records = list(session)
         events = [item for item in records if item.type == "event"]
         assert {item.label for item in events} == {"bright"}
         assert all(item.modalities == ["audio", "visual"] for item in events)
-        onsets = np.array([item.onset for item in events])
+        # The first one may have been white for a while already.
+        onsets = np.array([item.onset for item in events[1:]])
         assert len(onsets) >= 2
-        np.testing.assert_allclose(np.diff(onsets), 1.0, atol=0.25)
+        np.testing.assert_allclose(np.diff(onsets), 1.0, atol=0.4)
         stats = session.summary.pictures
-        assert 15 <= stats["used"] <= 40 and "offset_seconds" in stats
+        assert 15 <= stats["used"] <= 52 and "offset_seconds" in stats
         assert not [item for item in records if item.type == "health" and item.condition == "no_picture"]
 
     def test_a_slow_encoder_does_not_delay_the_sound(self, tmp_path):
@@ -177,6 +180,23 @@ class TestCameras:
         assert is_camera("0") and is_camera("lavfi:testsrc") and is_camera("v4l2:/dev/video0")
         assert is_camera("/dev/null") and not is_camera(str(scene)) and not is_camera("missing.mp4")
         assert isinstance(list_cameras(), list)
+
+
+def test_clocks_of_camera_and_sound_are_compared_by_their_least_delays():
+    """Both arrive late by chance, a picture by 20 ms on average; the camera's clock is slow by 300 ppm."""
+    rng = np.random.default_rng(5)
+    clocks, drift = _Clocks(), ClockDrift()
+    errors = []
+    for true in np.arange(0.0, 180.0, 1 / 15):
+        camera = 1000.0 + true * (1 - 300e-6)
+        arrival = true + 0.03 + rng.exponential(0.02)
+        sound = arrival - 0.05 - rng.exponential(0.01)
+        offset = clocks.offset_seconds(camera, sound, arrival)
+        drift.observe(camera, camera + offset)
+        # What is left is the difference of the least delays, 30 ms of the camera and 50 ms of the sound.
+        errors.append(camera + offset - (true - 0.02))
+    assert np.abs(errors[75:]).max() < 0.008
+    assert drift.drift_ppm == pytest.approx(300, abs=30)
 
 
 def test_flash_and_click_on_a_clock_that_runs_fast(av, tmp_path):

@@ -244,6 +244,20 @@ class _Eye:
         self._newest.close()
 
 
+class _Clocks:
+    """The clocks of a camera and of the sound, both by their arrival at the monotonic clock with the least delay."""
+
+    def __init__(self) -> None:
+        self._camera, self._sound = LeastLateness(), LeastLateness()
+
+    def offset_seconds(self, camera_seconds: float, sound_seconds: float, arrival_seconds: float) -> float:
+        """Take what both clocks show at a monotonic time; return the time of the sound less that of the camera."""
+        self._camera.add(arrival_seconds, arrival_seconds - camera_seconds)
+        self._sound.add(arrival_seconds, arrival_seconds - sound_seconds)
+        assert self._camera.seconds is not None and self._sound.seconds is not None  # there is one now
+        return self._camera.seconds - self._sound.seconds
+
+
 class LivePictures:
     """Pictures that come at their own pace, of a camera or of a file that is played.
 
@@ -289,25 +303,24 @@ class LivePictures:
         assert isinstance(camera, Camera)
         while not self._closing.is_set():
             # A camera that was opened again has another clock.
-            least = LeastLateness()
+            clocks = _Clocks()
             self._drift, self._drift_offset = ClockDrift(), None
             try:
                 while not self._closing.is_set():
-                    self._place(camera, least)
+                    self._place(camera, clocks)
             except DeviceLost as error:
                 self._tell(f"no pictures: {error}")
             camera.close()
             self._open_again(camera)
 
-    def _place(self, camera: Camera, least: LeastLateness) -> None:
+    def _place(self, camera: Camera, clocks: _Clocks) -> None:
         """Read one picture and give it its time of the sound."""
         seen = camera.read()
-        least.add(seen.arrival_seconds, seen.arrival_seconds - seen.camera_seconds)
-        assert least.seconds is not None  # there is one now
-        moment = self._clock(seen.camera_seconds + least.seconds)
-        if moment is None:
+        now = self._clock(seen.arrival_seconds)
+        if now is None:
             return
-        offset = moment - seen.camera_seconds
+        offset = clocks.offset_seconds(seen.camera_seconds, now, seen.arrival_seconds)
+        moment = seen.camera_seconds + offset
         if self._drift_offset is None or abs(offset - self._drift_offset) > _STEP_SECONDS:
             self._drift = ClockDrift()
         self._drift_offset = offset
