@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from streamsed.errors import FormatError
 from streamsed.functionals import LogMelFunctionals
 from training.emotion.data import Utterance, read_emotion
 from training.emotion.voice.recipe import VoiceRecipe
-from training.emotion.voice.sounds import made_up_sound
+from training.emotion.voice.sounds import in_a_room, made_up_sound
 from training.segmentation.sounds import coloured_noise
 from training.sound import read_mono
 
@@ -77,21 +77,53 @@ class VoiceMaterial:
                     seconds.append(length)
         return Rows(np.stack(values), np.array(of), np.array(seconds))
 
-    def noisy_speech(self) -> Floats:
-        """Return the functionals of parts of every second utterance in noise."""
+    def disturbed_speech(self) -> Floats:
+        """Return the functionals of parts of utterances, two of each, in a room, in noise or both."""
         settings = self.recipe.gate
         rng = np.random.default_rng(settings.seed)
+        others = self._other_sounds()
         found = []
-        for _, samples in self._sounds([item.path for item in self.utterances[::2]]):
-            length = round(float(rng.choice(settings.windows)) * self._rate)
-            part = _cut(rng, samples, length)
-            noise = coloured_noise(rng, len(part), rng.uniform(-1.0, 0.0))
-            level = float(part.std()) * 10 ** (-rng.uniform(*settings.snr_db) / 20)
-            found.append(self._try((part + level * noise).astype(np.float32)))
+        for _, samples in self._sounds([item.path for item in self.utterances]):
+            for _ in range(2):
+                length = round(float(rng.choice(settings.windows)) * self._rate)
+                part = _cut(rng, samples, length)
+                in_room, in_noise = rng.random() < 0.5, rng.random() < 0.6
+                if in_room:
+                    part = in_a_room(rng, part, self._rate)
+                if in_noise or not in_room:
+                    noise = coloured_noise(rng, len(part), rng.uniform(-1.0, 0.0))
+                    if others and rng.random() < 0.6:
+                        noise = np.resize(others[int(rng.integers(len(others)))], len(part))
+                    part = _mixed(part, noise, rng.uniform(*settings.snr_db))
+                found.append(self._try(part))
         return np.stack([row for row in found if row is not None])
 
-    def other_sounds(self, pattern: str) -> Floats:
-        """Return the functionals of parts of recordings; none of what is silent.
+    def other_sounds(self) -> Floats:
+        """Return the functionals of parts of the recordings without speech, each also in a room, and of made-up sounds.
+
+        Raises
+        ------
+        ConfigError
+            If no recording matches.
+        """
+        settings = self.recipe.gate
+        rng = np.random.default_rng(settings.seed + 1)
+        made_up = [
+            made_up_sound(rng, float(rng.choice(settings.windows)), self._rate)
+            for _ in range(settings.made_up)
+        ]
+        sounds = [
+            _cut(rng, samples, round(seconds * self._rate))
+            for samples in self._other_sounds()
+            for seconds in settings.windows
+        ]
+        sounds += made_up
+        sounds += [in_a_room(rng, samples, self._rate) for samples in sounds]
+        found = [self._try(samples) for samples in sounds]
+        return np.stack([row for row in found if row is not None])
+
+    def parts_of(self, pattern: str) -> Floats:
+        """Return the functionals of one part of each length of the recordings that match; none of what is silent.
 
         Raises
         ------
@@ -100,23 +132,20 @@ class VoiceMaterial:
         """
         settings = self.recipe.gate
         rng = np.random.default_rng(settings.seed)
-        paths = matching(self.recipe.data.root, pattern)
         found = [
             self._try(_cut(rng, samples, round(seconds * self._rate)))
-            for _, samples in self._sounds(paths)
+            for _, samples in self._sounds(matching(self.recipe.data.root, pattern))
             for seconds in settings.windows
         ]
         return np.stack([row for row in found if row is not None])
 
-    def made_up_sounds(self) -> Floats:
-        """Return the functionals of sounds made from random numbers."""
-        settings = self.recipe.gate
-        rng = np.random.default_rng(settings.seed + 1)
-        found = [
-            self._try(made_up_sound(rng, float(rng.choice(settings.windows)), self._rate))
-            for _ in range(settings.made_up)
-        ]
-        return np.stack([row for row in found if row is not None])
+    def _other_sounds(self) -> list[Floats]:
+        """Return the recordings without speech, without those that are silent."""
+        pattern = self.recipe.gate.sounds
+        if not pattern:
+            return []
+        paths = matching(self.recipe.data.root, pattern)
+        return [samples for _, samples in self._sounds(paths) if samples.any()]
 
     def _sounds(self, paths: Sequence[Path]) -> Iterator[tuple[int, Floats]]:
         with Progress(len(paths)) as progress:
@@ -152,6 +181,11 @@ def _parts(
         length = round(seconds * rate)
         if len(samples) >= length + _LONGER_SECONDS * rate:
             yield seconds, _cut(rng, samples, length)
+
+
+def _mixed(speech: Floats, noise: npt.NDArray[Any], snr_db: float) -> Floats:
+    level = float(speech.std()) / max(float(noise.std()), 1e-9) * 10 ** (-snr_db / 20)
+    return np.asarray(speech + level * noise, np.float32)
 
 
 def _cut(rng: np.random.Generator, samples: Floats, length: int) -> Floats:

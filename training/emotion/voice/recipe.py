@@ -63,7 +63,7 @@ class GateSettings:
     windows : tuple of float
         Lengths in seconds of the parts of recordings.
     snr_db : tuple of 2 float
-        Half of the speech is mixed with noise at ratios in this range.
+        Speech is also heard in rooms and in noise, or in the other sounds, at ratios in this range.
     components : int
         Principal components.
     seed : int
@@ -74,7 +74,7 @@ class GateSettings:
     test_speech: str = ""
     made_up: int = 400
     windows: tuple[float, ...] = (1.0, 2.0, 3.0)
-    snr_db: tuple[float, ...] = (5.0, 30.0)
+    snr_db: tuple[float, ...] = (0.0, 25.0)
     components: int = 64
     seed: int = 0
 

@@ -20,6 +20,24 @@ def made_up_sound(rng: np.random.Generator, seconds: float, sample_rate: int) ->
     return np.asarray(samples / peak * 10 ** rng.uniform(-2.0, -0.1), np.float32)
 
 
+def in_a_room(rng: np.random.Generator, samples: Samples, sample_rate: int) -> Samples:
+    """Return sound as a microphone across a room hears it: direct, and decaying noise (Polack's model) after it.
+
+    The reverberation time is between 0.2 and 1 s, direct sound from 6 dB below to 12 dB above the reverberation.
+    """
+    decay_seconds = rng.uniform(0.2, 1.0)
+    time = np.arange(round(decay_seconds * sample_rate)) / sample_rate
+    tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / decay_seconds)
+    tail[: round(0.003 * sample_rate)] = 0.0
+    response = tail / np.sqrt((tail**2).sum())
+    response[0] = 10 ** (rng.uniform(-6.0, 12.0) / 20)
+    size = 1 << (len(samples) + len(response) - 1).bit_length()
+    spectrum = np.fft.rfft(samples, size) * np.fft.rfft(response, size)
+    wet = np.fft.irfft(spectrum, size)[: len(samples)]
+    peak = max(float(np.abs(wet).max()), 1e-9)
+    return np.asarray(wet / peak * max(float(np.abs(samples).max()), 1e-9), np.float32)
+
+
 def tones(rng: np.random.Generator, seconds: float, sample_rate: int) -> Samples:
     """One to three tones, steady, gliding or beating, over a hiss; as alarms and machines have."""
     time = np.arange(round(seconds * sample_rate)) / sample_rate

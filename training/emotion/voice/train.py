@@ -161,17 +161,15 @@ def _scores(
 
 def _gate(recipe: VoiceRecipe, material: VoiceMaterial, rows: Rows) -> tuple[bytes, dict[str, Any]]:
     settings = recipe.gate
-    speech = np.concatenate([rows.values, material.noisy_speech()])
-    other = material.made_up_sounds()
-    if settings.sounds:
-        other = np.concatenate([other, material.other_sounds(settings.sounds)])
+    speech = np.concatenate([rows.values, material.disturbed_speech()])
+    other = material.other_sounds()
     features = np.concatenate([speech, other])
     is_speech = np.repeat([1.0, 0.0], [len(speech), len(other)])[:, np.newaxis]
     fitted = fit_regressors(features, is_speech, [_GATE_POINT], settings.components)
     passed: dict[str, Any] = {"trained_on": {"speech": len(speech), "other": len(other)}}
     for name, pattern in (("test_speech", settings.test_speech), ("test_sounds", settings.test_sounds)):
         if pattern:
-            scores = fitted.predict(material.other_sounds(pattern))
+            scores = fitted.predict(material.parts_of(pattern))
             passed[name] = {
                 "windows": len(scores),
                 "passed": float((scores >= recipe.emotion.speech_threshold).mean()),
