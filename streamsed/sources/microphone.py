@@ -252,7 +252,8 @@ class Microphone:
         self._recovery_seconds = recovery_seconds
         self.on_status = on_status
 
-        self._watch = PulseWatch()
+        self._attention = threading.Event()  # the supervisor has something to do at once
+        self._watch = PulseWatch(on_change=self._attention.set)
         self._supervisor = threading.Thread(target=self._supervise, name="streamsed supervisor", daemon=True)
         self._closing = threading.Event()
         self._capture: _Capture | None = None  # the one the supervisor looks after
@@ -298,6 +299,7 @@ class Microphone:
     def close(self) -> None:
         """Stop capturing; what has been captured can still be read. Never hangs, and may be called twice."""
         self._closing.set()
+        self._attention.set()
         if self._supervisor.is_alive() and threading.current_thread() is not self._supervisor:
             self._supervisor.join(_CLOSE_SECONDS + 1.0)
         with self._guard:
@@ -471,7 +473,11 @@ class Microphone:
 
     def _look_after(self) -> None:
         last_tick = time.monotonic()
-        while not self._closing.wait(_TICK_SECONDS):
+        while True:
+            self._attention.wait(_TICK_SECONDS)
+            self._attention.clear()
+            if self._closing.is_set():
+                return
             now = time.monotonic()
             was_paused, last_tick = now - last_tick > 6 * _TICK_SECONDS, now
             capture = self._capture
@@ -480,7 +486,7 @@ class Microphone:
                 self._tell("listening", self._description(capture))
             moved = self._watch.take_change()
             if moved is not None:
-                self._moved(*moved)
+                self._moved(capture, *moved)
                 continue
             if was_paused:
                 continue  # this process stood still, not the device: let the callback catch up first
@@ -501,15 +507,17 @@ class Microphone:
             return "PortAudio has ended the stream"
         return None
 
-    def _moved(self, before: str, after: str) -> None:
+    def _moved(self, capture: _Capture, before: str, after: str) -> None:
         """React to the server having connected the recording to another source."""
         detail = f"the sound server replaced source {before} by {after}"
+        if not self._follows_default:
+            # Another microphone was asked for: from here on, nothing that this one hears passes for it.
+            capture.ring.close()
+            self._interrupted = True
         self._tell("device_changed", detail)
         if self._follows_default:
             self._tell("listening", f"source {after}")
             return
-        # Another microphone was asked for: what this one hears must not pass for it.
-        self._interrupted = True
         self._recover(detail)
 
     def _resumes(self, capture: _Capture) -> bool:

@@ -13,6 +13,7 @@ import ctypes.util
 import logging
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 _log = logging.getLogger(__name__)
@@ -113,6 +114,8 @@ class PulseWatch:
     ----------
     server : str or None
         Address of the server; None: as PulseAudio's own clients find it.
+    on_change : callable, optional
+        Called from the watching thread when there is something to :meth:`take_change`.
 
     Notes
     -----
@@ -120,8 +123,9 @@ class PulseWatch:
     that no other one watches, see :meth:`follow_newest`.
     """
 
-    def __init__(self, server: str | None = None) -> None:
+    def __init__(self, server: str | None = None, on_change: Callable[[], object] | None = None) -> None:
         self._server = server
+        self._on_change = on_change
         self._library = _library()
         self._guard = threading.Lock()
         self._loop: int | None = None
@@ -286,6 +290,9 @@ class PulseWatch:
         name = info.contents.name.decode(errors="replace")
         with self._guard:
             before, self._source_name = self._source_name, name
-            if self._following and before is not None and before != name:
-                self._change = (before, name)
-                _log.info("the sound server moved the recording from %s to %s", before, name)
+            if not self._following or before is None or before == name:
+                return
+            self._change = (before, name)
+        if self._on_change is not None:
+            self._on_change()
+        _log.info("the sound server moved the recording from %s to %s", before, name)
