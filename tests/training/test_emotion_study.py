@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tiny_speech_models import save_encoder, save_regressor
 
 from streamsed.errors import ConfigError, FormatError
 from training.__main__ import main
-from training.emotion.analysis import feature_concordance, top_features
+from training.emotion.analysis import feature_concordance, rater_moments, top_features
 from training.emotion.data import EmotionData, Utterance
 from training.emotion.features import FeatureSettings
 from training.emotion.folds import Fold, make_folds
@@ -125,8 +126,6 @@ def test_tuning_looks_at_the_training_side_alone(people):
     fold = make_folds(utterances)[0]
     _, levels = out_of_fold(features, utterances, [fold], settings)
     # Labels of the test side have no part in it: others give the same levels.
-    import dataclasses
-
     changed = [
         dataclasses.replace(item, labels=(0.0, 0.0, 0.0)) if number in fold.test else item
         for number, item in enumerate(utterances)
@@ -162,6 +161,23 @@ def test_concordance_of_single_features_is_that_of_scaled_pairs(people):
     assert len(top) == 6
     assert top[0].dimension == "valence" and top[0].name == f"f{found[:, 0].argmax()}"
     assert top[0].ccc == found[:, 0].max() > top[1].ccc
+
+
+def test_raters_are_compared_with_the_others(people):
+    _, utterances = people
+    rng = np.random.default_rng(3)
+
+    def heard(item: Utterance) -> tuple[float, ...]:
+        return tuple(np.clip(np.array(item.labels) + rng.normal(0, 0.1, 3), 0, 1))
+
+    noisy = [dataclasses.replace(item, ratings={name: heard(item) for name in "ab"}) for item in utterances]
+    first, second = (np.array([item.ratings[name] for item in noisy]) for name in "ab")
+    found = rater_moments(noisy).scores()
+    for dimension, name in enumerate(("valence", "arousal", "dominance")):
+        pairs = np.concatenate([first[:, dimension], second[:, dimension]])
+        others = np.concatenate([second[:, dimension], first[:, dimension]])
+        assert found.ccc[name] == pytest.approx(audmetric.concordance_cc(others, pairs))
+    assert rater_moments(utterances) is None
 
 
 def test_predictions_are_read_as_they_were_written(tmp_path, people):
@@ -279,7 +295,7 @@ def test_a_study_by_language(tmp_path, capsys):
         shipped_against=("egemaps",),
     )
     found = train(recipe, tmp_path / "run")
-    assert list(found) == list(cases(recipe)) and len(found) == 2 * 4 * 5
+    assert list(found) == list(cases(recipe)) and len(found) == 2 * (4 * 4 + 1)
     by = {(case.row, case.condition, case.preset, case.block_scaling): item for case, item in found.items()}
     assert "expected a model" in by["absent", "da", "paper", False]
     mismatched = by["egemaps", "da>en", "tuned", False]

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from streamsed.config import require
+from streamsed.metrics import EmotionMoments, emotion_moments
 from streamsed.types import EMOTION_DIMENSIONS
+from training.emotion.data import Utterance
 from training.emotion.material import Features
 from training.emotion.svr import min_max
 
@@ -61,6 +63,27 @@ def top_features(features: Features, labels: npt.ArrayLike, number: int = 2) -> 
         for dimension, column in zip(EMOTION_DIMENSIONS, found.T, strict=True)
         for index in np.argsort(-column, kind="stable")[:number]
     ]
+
+
+def rater_moments(utterances: Sequence[Utterance]) -> EmotionMoments | None:
+    """Compare each rater with the mean of the others: how well people agree, on the scale of the models' scores.
+
+    Returns
+    -------
+    EmotionMoments or None
+        By speaker, all raters pooled; None if fewer than two rated any utterance in all dimensions.
+    """
+    truth, estimate, speakers = [], [], []
+    for item in utterances:
+        ratings = np.array([levels for levels in item.ratings.values() if not np.isnan(levels).any()])
+        if len(ratings) < 2:
+            continue
+        total = ratings.sum(axis=0)
+        for rating in ratings:
+            truth.append((total - rating) / (len(ratings) - 1))
+            estimate.append(rating)
+            speakers.append(item.speaker)
+    return emotion_moments(truth, estimate, speakers) if truth else None
 
 
 def draw_concordance(found: Mapping[str, Floats], title: str, path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from streamsed.metrics import EmotionIntervals, Interval
 from streamsed.types import EMOTION_DIMENSIONS
+from training.emotion.analysis import rater_moments
 from training.emotion.material import Material
 from training.emotion.predictions import Predictions
 from training.emotion.recipe import EmotionRecipe
@@ -17,6 +18,7 @@ from training.emotion.train import Case, train
 from training.studies.report import markdown, with_interval
 
 _NAMES = (*EMOTION_DIMENSIONS, "mean")
+_COLUMNS = (*(f"{name} {what}" for name in EMOTION_DIMENSIONS for what in ("CCC", "RMSE")), "mean CCC")
 
 
 class Evaluation(NamedTuple):
@@ -43,13 +45,14 @@ def evaluate(recipe: EmotionRecipe, run: Path, material: Material | None = None)
     StreamsedError
         As :func:`training.emotion.train.train`.
     """
+    material = material or Material(recipe)
     found = train(recipe, run, material=material)
     intervals = {
         case: predictions.moments().intervals(resamples=recipe.study.resamples)
         for case, predictions in found.items()
         if not isinstance(predictions, str)
     }
-    text = table_one(recipe, found, intervals)
+    text = table_one(recipe, found, intervals) + _raters(material)
     run.mkdir(parents=True, exist_ok=True)
     (run / "tables.md").write_text(text)
     metrics = [
@@ -85,13 +88,18 @@ def table_one(
                     lines.append([case.label, *score_cells(intervals[case])])
             counts = {len(item.files) for case, item in found.items() if _is(case, condition, item)}
             title = f"## {condition_text(condition)}, preset {preset}, {max(counts, default=0)} utterances"
-            head = [
-                "features",
-                *(f"{name} {what}" for name in EMOTION_DIMENSIONS for what in ("CCC", "RMSE")),
-            ]
-            texts.append(f"{title}\n\n{markdown([*head, 'mean CCC'], lines)}\n")
+            texts.append(f"{title}\n\n{markdown(['features', *_COLUMNS], lines)}\n")
     reasons = "".join(f"\n- `{row}` is empty: {reason}" for row, reason in missing.items())
     return "\n".join(texts) + reasons + ("\n" if reasons else "")
+
+
+def _raters(material: Material) -> str:
+    moments = rater_moments(material.utterances)
+    if moments is None:
+        return ""
+    cells = score_cells(moments.intervals(resamples=material.recipe.study.resamples))
+    table = markdown(["people", *_COLUMNS], [["a rater against the mean of the others", *cells]])
+    return f"\n## How well the raters agree\n\n{table}\n"
 
 
 def score_cells(intervals: EmotionIntervals) -> list[str]:

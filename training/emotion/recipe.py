@@ -31,7 +31,7 @@ class StudySettings:
     presets : tuple of {"paper", "tuned"}
         See :class:`~training.emotion.svr.SvrSettings`.
     block_scaling : bool
-        Fused rows also with blocks of equal weight.
+        Fused rows also with blocks of equal weight, under the condition "all".
     conditions : tuple of str
         "all"; a language, such as "da", on both sides; or "da>en", trained on one and tested on the other; either may
         be "all". Speakers of the test side are never trained on, whatever the language.

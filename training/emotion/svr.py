@@ -190,14 +190,37 @@ def out_of_fold(
         require(min(sides) > 0, f"fold {fold.name!r}", "utterances on both sides", sides)
         inside = [utterances[index] for index in fold.train]
         points = choose_points(rows[fold.train], inside, settings, blocks)
-        scaling = min_max(rows[fold.train], blocks if settings.block_scaling else ())
-        kernel = _Kernel(scaling(rows[fold.train]), scaling(rows[fold.test]))
-        found = [
-            kernel.predict(labels[fold.train, dimension], point) for dimension, point in enumerate(points)
-        ]
+        weighted = blocks if settings.block_scaling else ()
         indices.append(fold.test)
-        levels.append(np.stack(found, axis=1))
+        levels.append(fitted_levels(rows[fold.train], labels[fold.train], rows[fold.test], points, weighted))
     return np.concatenate(indices), np.concatenate(levels)
+
+
+def fitted_levels(
+    train: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    test: npt.ArrayLike,
+    points: Sequence[Point],
+    blocks: Sequence[int] = (),
+) -> Floats:
+    """Return levels of one side, shape (n, K), by regressors that are fitted to the other.
+
+    Parameters
+    ----------
+    train, test : array_like, shape (m, D), (n, D)
+        Features.
+    labels : array_like, shape (m, K)
+        Of the training side.
+    points : sequence of K Point
+    blocks : sequence of int
+        Sizes of blocks that are weighted.
+    """
+    scaling = min_max(train, blocks)
+    kernel = _Kernel(scaling(train), scaling(test))
+    columns = np.asarray(labels, np.float64).T
+    return np.stack(
+        [kernel.predict(levels, point) for levels, point in zip(columns, points, strict=True)], axis=1
+    )
 
 
 def fit_pipelines(

@@ -43,7 +43,7 @@ def cases(recipe: EmotionRecipe) -> Iterator[Case]:
                 yield Case(row, condition, "none")
             continue
         yield Case(row, condition, preset)
-        if study.block_scaling and "+" in row:
+        if study.block_scaling and "+" in row and condition == "all":
             yield Case(row, condition, preset, True)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from training.emotion.data import Utterance
 from training.emotion.features import Segment
 from training.emotion.material import Material
-from training.emotion.svr import SvrSettings, choose_points, fit_pipelines, label_array
+from training.emotion.svr import SvrSettings, choose_points, fitted_levels, label_array
 from training.sound import seconds_of
 
 Floats = npt.NDArray[np.float64]
@@ -85,10 +85,7 @@ def window_rows(material: Material, settings: SvrSettings) -> list[WindowRow]:
                     if trained_on == "utterances"
                     else (features[inside], of[inside])
                 )
-                pipelines = fit_pipelines(rows_of, labels[owners], chosen)
-                levels[outside] = np.stack(
-                    [pipeline.predict(features[outside]) for pipeline in pipelines], axis=1
-                )
+                levels[outside] = fitted_levels(rows_of, labels[owners], features[outside], chosen)
             compared = tuple(utterances[number] for number in owner)
             rows.append(WindowRow(seconds, trained_on, len(of), shorter, compared, levels))
     return rows
