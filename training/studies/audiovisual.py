@@ -112,15 +112,16 @@ def run_study(recipe: Recipe, run: Path, options: Options) -> tuple[dict[str, An
 
 def truth_of(recipe: Recipe) -> Truth:
     """Return the labels of the test films."""
+    settings = recipe.data.recordings
+    require(settings is not None, "data.recordings", "the films", None)
     source = scene_source(recipe, "test")
-    require(isinstance(source, RecordingSource), "data.recordings", "films", type(source).__name__)
+    assert settings is not None
     assert isinstance(source, RecordingSource)
-    assert recipe.data.recordings is not None
     events = [
         [(event.onset, event.offset, event.label) for event in source.excerpt(index).annotations]
         for index in range(len(source))
     ]
-    return Truth(events, recipe.data.recordings.seconds)
+    return Truth(events, settings.seconds)
 
 
 def member_outputs(recipe: Recipe, run: Path, name: str, seed: int) -> dict[str, Outputs]:
