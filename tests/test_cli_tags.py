@@ -120,6 +120,12 @@ def test_wrong_options_are_usage_errors(tiny_path, folder, options, message, cap
     assert message in capfd.readouterr().err
 
 
+def test_what_ships_says_how_it_tags(said):
+    assert "linear softmax pooling, over 10 s of a stream, threshold 0.4\n" in said("inspect", "everyday")
+    (everyday,) = (model for model in json.loads(said("models", "--json")) if model["name"] == "everyday")
+    assert 0.6 < everyday["metrics"]["clip_f1_macro"] < everyday["metrics"]["clip_f1_micro"] < 0.8
+
+
 class TestEvaluate:
     @pytest.fixture
     def reference(self, tmp_path):

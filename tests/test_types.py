@@ -55,6 +55,10 @@ LINES = {
     ),
     '{"v":1,"type":"health","condition":"clipping","onset":1.5}': Health("clipping", 1.5),
     '{"v":1,"type":"tags","time":2.0,"posteriors":{"rain":0.5}}': Tags(2.0, {"rain": 0.5}),
+    '{"v":1,"type":"tags","time":12.0,"posteriors":{"rain":0.5},"source":"mic0","onset":2.0,"tags":["rain","speech"],'
+    '"clip_posteriors":{"rain":0.8},"spans_gap":false}': Tags(
+        12.0, {"rain": 0.5}, "mic0", 2.0, ("rain", "speech"), {"rain": 0.8}, False
+    ),
     '{"v":1,"type":"cycle_open","cycle_id":"m-3","source":"mic0","onset":4.1,"emitted_seconds":4.3}': CycleOpen(
         "m-3", "mic0", 4.1, emitted_seconds=4.3
     ),
