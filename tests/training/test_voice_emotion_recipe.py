@@ -51,7 +51,7 @@ def test_graphs_say_what_scikit_learn_says(rows):
     fitted = fit_regressors(x, y, POINTS, 12)
     found = graph_output(to_onnx(fitted, x), x[:rows])
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, fitted.predict(x[:rows]), atol=2e-6)
+    np.testing.assert_allclose(found, fitted.predict(x[:rows]), atol=regressors.TOLERANCE)
 
 
 def test_one_level():

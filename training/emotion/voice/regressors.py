@@ -79,7 +79,7 @@ def to_onnx(fitted: Regressors, features: npt.NDArray[np.float32]) -> bytes:
     """Return the graph (B, D) float32 -> (B, K).
 
     skl2onnx would write the support vectors once a level, and sum in single precision, which costs 6e-5 with a thousand
-    of them: here they are stored once, in single precision, and sums are double.
+    of them: here they are stored once, and what follows the distances to them is double.
 
     Parameters
     ----------
@@ -110,38 +110,44 @@ def _graph(fitted: Regressors) -> bytes:
     onnx = import_package("onnx", "the export of regressors")
     helper, kinds = onnx.helper, onnx.TensorProto
     support, dual = _support(fitted)
-    # (x s + o - m) P = x (s P) + (o - m) P
-    matrix = fitted.scaler.scale_[:, np.newaxis] * fitted.components.components_.T
-    shift = (fitted.scaler.min_ - fitted.components.mean_) @ fitted.components.components_.T
-    constants = {
+    scaler, pca = fitted.scaler, fitted.components
+    # (x s + o - m) P = (x - c) (s P) + (c s + o - m) P. Single precision is lost where a feature's range is small
+    # beside its values, unless they are centred first, which is exact.
+    centre = (0.5 * (scaler.data_min_ + scaler.data_max_)).astype(np.float32)
+    matrix = scaler.scale_[:, np.newaxis] * pca.components_.T
+    shift = (centre * scaler.scale_ + scaler.min_ - pca.mean_) @ pca.components_.T
+    singles = {
+        "centre": centre,
         "matrix": matrix,
         "shift": shift,
         "support_t": support.T,
         "squares": (support**2).sum(axis=1),
         "minus_two": np.array(-2.0),
-        "intercepts": np.concatenate([svr.intercept_ for svr in fitted.each]),
+    }
+    doubles = {
         **{f"minus_gamma{i}": np.array(-svr.gamma) for i, svr in enumerate(fitted.each)},
+        "intercepts": np.concatenate([svr.intercept_ for svr in fitted.each]),
         **{f"dual{i}": column[:, np.newaxis] for i, column in enumerate(dual.T)},
     }
-    nodes = [
-        helper.make_node("Cast", [f"{name}_single"], [name], to=kinds.DOUBLE)
-        for name in ("functionals", *constants)
-    ]
+    nodes: list[Any] = []
     initializers = [
-        onnx.numpy_helper.from_array(np.asarray(value, np.float32), f"{name}_single")
-        for name, value in constants.items()
+        onnx.numpy_helper.from_array(np.asarray(value, dtype), name)
+        for dtype, values in ((np.float32, singles), (np.float64, doubles))
+        for name, value in values.items()
     ]
 
     def node(kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
         nodes.append(helper.make_node(kind, inputs, [output], **attributes))
 
-    node("MatMul", ["functionals", "matrix"], "projected")
+    node("Sub", ["functionals", "centre"], "centred")
+    node("MatMul", ["centred", "matrix"], "projected")
     node("Add", ["projected", "shift"], "components")
     node("ReduceSumSquare", ["components"], "own_squares", axes=[1], keepdims=1)
     node("MatMul", ["components", "support_t"], "products")
     node("Mul", ["products", "minus_two"], "twice")
     node("Add", ["twice", "squares"], "partly")
-    node("Add", ["partly", "own_squares"], "distances")
+    node("Add", ["partly", "own_squares"], "distances_single")
+    node("Cast", ["distances_single"], "distances", to=kinds.DOUBLE)
     for i in range(len(fitted.each)):
         node("Mul", ["distances", f"minus_gamma{i}"], f"exponent{i}")
         node("Exp", [f"exponent{i}"], f"kernel{i}")
@@ -153,7 +159,7 @@ def _graph(fitted: Regressors) -> bytes:
     graph = helper.make_graph(
         nodes,
         "regressors",
-        [helper.make_tensor_value_info("functionals_single", kinds.FLOAT, [None, width])],
+        [helper.make_tensor_value_info("functionals", kinds.FLOAT, [None, width])],
         [helper.make_tensor_value_info("levels", kinds.FLOAT, [None, len(fitted.each)])],
         initializers,
     )
