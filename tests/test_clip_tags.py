@@ -132,7 +132,7 @@ class TestStream:
         assert whole.posteriors["low"] == pytest.approx(2 / 3.5, abs=0.1)
         assert any(isinstance(record, Gap) for record in records) is False
 
-    @settings(max_examples=15)
+    @settings(max_examples=8)
     @given(sizes=st.lists(st.integers(0, 30_000), max_size=10))
     def test_records_do_not_depend_on_the_chunks(self, quick, sizes):
         case = contracts.StageCase(
