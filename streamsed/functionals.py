@@ -232,6 +232,7 @@ def _moments(tracks: Floats, chosen: npt.NDArray[np.bool_]) -> list[Floats]:
     mean, std = values.mean(axis=0), values.std(axis=0)
     percentiles = np.percentile(values, _PERCENTILES, axis=0)
     standard = (values - mean) / np.maximum(std, 1e-6)
+    squared = standard * standard
     delta = _delta(tracks)[chosen]
     return [
         mean,
@@ -239,8 +240,8 @@ def _moments(tracks: Floats, chosen: npt.NDArray[np.bool_]) -> list[Floats]:
         *percentiles,
         percentiles[-1] - percentiles[0],
         percentiles[3] - percentiles[1],
-        (standard**3).mean(axis=0),
-        (standard**4).mean(axis=0),
+        (squared * standard).mean(axis=0),
+        (squared * squared).mean(axis=0),
         np.abs(delta).mean(axis=0),
         delta.std(axis=0),
         *np.percentile(delta, (5, 95), axis=0),
