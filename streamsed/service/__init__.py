@@ -101,7 +101,7 @@ def listen(
     realtime : bool
         Play a file as if it were live, at its own pace: who falls behind then loses sound.
     top_k : int
-        Give Tags records with so many classes.
+        Give Tags records with so many classes, of the newest frame and of the last seconds.
     on_event, on_record, on_cycle : callable, optional
         Called by the dispatcher thread for each event, each record or each respiratory cycle. With any of them,
         iterating yields nothing more. A callback that raises is logged and counted.
