@@ -125,7 +125,12 @@ def test_train_and_export(corpus, tmp_path, capsys):
     arguments = ["--recipe", "voice_emotion", "--run", str(run), *overrides(corpus)]
     assert main(["train", *arguments]) == 0, capsys.readouterr().err
     metrics = json.loads((run / "metrics.json").read_text())
-    assert set(metrics["leave_one_speaker_out"]) == {"utterances", "parts of 0.8 s", "spread"}
+    assert set(metrics["leave_one_speaker_out"]) == {
+        "utterances",
+        "utterances in noise and rooms",
+        "parts of 0.8 s",
+        "spread",
+    }
     assert metrics["speakers"] == 4
     assert 0.0 <= metrics["gate"]["test_speech"]["passed"] <= 1.0
     predictions = read_predictions(run / "predictions.csv")
@@ -156,7 +161,8 @@ def test_parts_are_of_longer_utterances(corpus):
     recipe = load_voice_recipe("voice_emotion", settings(corpus))
     material = VoiceMaterial(recipe)
     rows = material.rows((0.8, 3.0))
-    whole = rows.seconds == 0.0
+    whole = (rows.seconds == 0.0) & rows.clean
+    assert (~rows.clean).sum() == len(material.utterances)
     assert rows.of[whole].tolist() == list(range(len(material.utterances)))
     assert set(rows.seconds.tolist()) == {0.0, 0.8}
     assert rows.values.shape == (len(rows.of), 780)
@@ -185,6 +191,8 @@ def test_patterns_that_match_nothing(corpus):
         (EnsembleSettings, {"components": 0}, "components: expected at least 1"),
         (EnsembleSettings, {"windows": (0.1,)}, "windows: expected lengths"),
         (EnsembleSettings, {"resamples": 0}, "resamples: expected at least 1"),
+        (EnsembleSettings, {"disturbed": -1}, "disturbed: expected 0 or more"),
+        (EnsembleSettings, {"snr_db": (1.0,)}, "snr_db: expected two numbers"),
         (GateSettings, {"made_up": 1}, "made_up: expected at least 10"),
         (GateSettings, {"windows": ()}, "windows: expected lengths"),
         (GateSettings, {"snr_db": (5.0, 0.0)}, "snr_db: expected two numbers"),

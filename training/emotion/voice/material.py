@@ -23,6 +23,8 @@ Floats = npt.NDArray[np.float32]
 
 # A part is of an utterance that is at least so much longer: another one would say nothing else.
 _LONGER_SECONDS = 0.3
+# Share of the copies of utterances in noise that are in a room as well.
+_ROOMS = 0.4
 
 
 class Rows(NamedTuple):
@@ -35,11 +37,14 @@ class Rows(NamedTuple):
         Index of the utterance.
     seconds : ndarray, shape (N,), float64
         Length of the part; 0 for all of the utterance.
+    clean : ndarray, shape (N,), bool
+        As it was recorded, without noise and room that were added.
     """
 
     values: Floats
     of: npt.NDArray[np.int64]
     seconds: npt.NDArray[np.float64]
+    clean: npt.NDArray[np.bool_]
 
 
 class VoiceMaterial:
@@ -57,25 +62,31 @@ class VoiceMaterial:
         self._rate = recipe.functionals.front_end.sample_rate
 
     def rows(self, windows: Sequence[float]) -> Rows:
-        """Return the functionals of every utterance, and of one part of each length of those that are longer.
+        """Return the functionals of every utterance, of one part of each length of those that are longer, and of copies
+        in noise.
 
         Raises
         ------
         FormatError
             If an utterance is silent or too short; it is named.
         """
-        values, of, seconds = [], [], []
-        rng = np.random.default_rng(self.recipe.ensemble.seed)
+        settings = self.recipe.ensemble
+        values, of, seconds, clean = [], [], [], []
+        rng, noises = np.random.default_rng(settings.seed), np.random.default_rng([settings.seed, 1])
         for index, samples in self._sounds([item.path for item in self.utterances]):
-            for length, part in [(0.0, samples), *_parts(rng, samples, windows, self._rate)]:
+            versions = [(0.0, True, samples)]
+            versions += [(length, True, part) for length, part in _parts(rng, samples, windows, self._rate)]
+            versions += [(0.0, False, self._in_noise(noises, samples)) for _ in range(settings.disturbed)]
+            for length, is_clean, part in versions:
                 found = self._try(part)
-                if found is None and length == 0.0:
+                if found is None and length == 0.0 and is_clean:
                     raise FormatError(f"{self.utterances[index].path}: expected speech, got too little sound")
                 if found is not None:
                     values.append(found)
                     of.append(index)
                     seconds.append(length)
-        return Rows(np.stack(values), np.array(of), np.array(seconds))
+                    clean.append(is_clean)
+        return Rows(np.stack(values), np.array(of), np.array(seconds), np.array(clean))
 
     def disturbed_speech(self) -> Floats:
         """Return the functionals of parts of utterances, two of each, in a room, in noise or both."""
@@ -138,6 +149,12 @@ class VoiceMaterial:
             for seconds in settings.windows
         ]
         return np.stack([row for row in found if row is not None])
+
+    def _in_noise(self, rng: np.random.Generator, samples: Floats) -> Floats:
+        if rng.random() < _ROOMS:
+            samples = in_a_room(rng, samples, self._rate)
+        noise = coloured_noise(rng, len(samples), rng.uniform(-1.2, 0.2))
+        return _mixed(samples, noise, rng.uniform(*self.recipe.ensemble.snr_db))
 
     def _other_sounds(self) -> list[Floats]:
         """Return the recordings without speech, without those that are silent."""

@@ -26,8 +26,12 @@ class EnsembleSettings:
         Principal components of the scaled functionals that a regressor takes: what ships has the size of these.
     windows : tuple of float
         In seconds: besides every utterance as a whole, one part of this length of those that are longer.
+    disturbed : int
+        Copies of every utterance in noise, four in ten of them in a room as well.
+    snr_db : tuple of 2 float
+        Of that noise.
     seed : int
-        Of where these parts begin.
+        Of where these parts begin, and of the noise.
     resamples : int
         Of the bootstrap by speaker.
     """
@@ -35,6 +39,8 @@ class EnsembleSettings:
     members: int = 4
     components: int = 192
     windows: tuple[float, ...] = (1.5, 2.0, 3.0)
+    disturbed: int = 1
+    snr_db: tuple[float, ...] = (5.0, 45.0)
     seed: int = 0
     resamples: int = 1000
 
@@ -44,6 +50,8 @@ class EnsembleSettings:
         require(self.components >= 1, "components", "at least 1", self.components)
         usable = all(0.5 <= seconds <= 60.0 for seconds in self.windows)
         require(usable, "windows", "lengths in [0.5, 60] s", self.windows)
+        require(self.disturbed >= 0, "disturbed", "0 or more copies", self.disturbed)
+        _check_range(self.snr_db)
         require(self.resamples >= 1, "resamples", "at least 1", self.resamples)
 
 
@@ -83,9 +91,13 @@ class GateSettings:
         require(self.made_up >= 10, "made_up", "at least 10", self.made_up)
         usable = bool(self.windows) and all(0.5 <= seconds <= 60.0 for seconds in self.windows)
         require(usable, "windows", "lengths in [0.5, 60] s", self.windows)
-        in_order = len(self.snr_db) == 2 and self.snr_db[0] <= self.snr_db[1]
-        require(in_order, "snr_db", "two numbers, the lower first", self.snr_db)
+        _check_range(self.snr_db)
         require(self.components >= 1, "components", "at least 1", self.components)
+
+
+def _check_range(snr_db: tuple[float, ...]) -> None:
+    in_order = len(snr_db) == 2 and snr_db[0] <= snr_db[1]
+    require(in_order, "snr_db", "two numbers, the lower first", snr_db)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def _points(
     recipe: VoiceRecipe, utterances: Sequence[Utterance], rows: Rows, chosen: npt.NDArray[np.int64]
 ) -> tuple[Point, ...]:
     """Return parameters, chosen on whole utterances with groups of these speakers left out."""
-    whole = chosen[rows.seconds[chosen] == 0.0]
+    whole = chosen[(rows.seconds == 0.0)[chosen] & rows.clean[chosen]]
     return choose_points(rows.values[whole], [utterances[rows.of[index]] for index in whole], recipe.svr)
 
 
@@ -117,7 +117,7 @@ def _leave_one_out(
         estimate[fold.test], spread[fold.test] = each.mean(axis=0), each.std(axis=0)
         fold_of[fold.test] = fold.name
     truth = label_array(speakers)
-    whole = rows.seconds == 0.0
+    whole = (rows.seconds == 0.0) & rows.clean
     predictions = make_predictions(
         [item for item, is_whole in zip(speakers, whole, strict=True) if is_whole],
         list(fold_of[whole]),
@@ -126,14 +126,15 @@ def _leave_one_out(
     )
     write_predictions(run / PREDICTIONS_FILE, predictions)
     groups = np.array([item.speaker for item in speakers])
-    found = {
-        "utterances" if seconds == 0.0 else f"parts of {seconds:g} s": _scores(
-            recipe,
-            truth[rows.seconds == seconds],
-            estimate[rows.seconds == seconds],
-            groups[rows.seconds == seconds],
-        )
+    chosen = {
+        "utterances" if seconds == 0.0 else f"parts of {seconds:g} s": rows.clean & (rows.seconds == seconds)
         for seconds in sorted(set(rows.seconds.tolist()))
+    }
+    if not rows.clean.all():
+        chosen["utterances in noise and rooms"] = ~rows.clean
+    found = {
+        name: _scores(recipe, truth[rows_of], estimate[rows_of], groups[rows_of])
+        for name, rows_of in chosen.items()
     }
     error = np.abs(estimate - truth)[whole]
     found["spread"] = {
