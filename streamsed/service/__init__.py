@@ -196,7 +196,8 @@ def _video(
         return Path(given) if is_path else None
     names = [detector.name for detector in detectors]
     sees = any(detector.image_encoder is not None for detector in detectors)
-    require(sees, "video", "a model that takes pictures", f"{', '.join(names)}, which hears alone")
+    expected = "a model that takes pictures (the sound of a video alone: input)"
+    require(sees, "video", expected, f"{', '.join(names)}, which hears alone")
     if isinstance(video, int) or is_camera(os.fspath(video)):
         return Camera(video if isinstance(video, int) else os.fspath(video))
     require(device is None, "video", "a camera beside a device; a video file has its own sound", video)
