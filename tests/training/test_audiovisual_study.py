@@ -29,10 +29,13 @@ from training.recipe import load_recipe
 from training.studies import substitute_encoders
 from training.studies.audiovisual import (
     ALL,
+    COLLARS,
     DIFFERENCES,
     DROPOUT,
     ROWS,
     WITHOUT,
+    collar_table,
+    counted_by_collar,
     member_outputs,
     truth_of,
     variants,
@@ -166,6 +169,10 @@ def test_truth_scores_full_marks(recipe):
     assert len(truth.events) == 3
     assert set(truth.durations().values()) == {2.0}
     counts = counted(recipe, truth, all_knowing(recipe))
+    by_collar = counted_by_collar(recipe, truth, all_knowing(recipe))
+    assert [*by_collar] == [*COLLARS]
+    np.testing.assert_array_equal(by_collar[0.2], counts["event"])
+    assert "| 100.0 [40.0, 100.0] |" in collar_table({ALL: {"0.2 s": Interval(1.0, 0.4, 1.0, 0.95, 10, 0)}})
     for kind, average in METRICS.values():
         assert average(counts[kind].sum(axis=0)) == pytest.approx(1.0)
 

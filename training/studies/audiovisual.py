@@ -17,17 +17,26 @@ import torch
 from torch.utils.data import DataLoader
 
 from streamsed.config import require
-from training.features import SceneFeatures, SceneItem, Split, prepare
+from streamsed.metrics import Interval, event_counts
+from training.features import SceneFeatures, SceneItem, Split, clock_of, prepare
 from training.fusion.settings import FusionSettings, SideSettings
 from training.module import SoundEventModule
 from training.recipe import Recipe
 from training.recordings import RecordingSource
 from training.source import scene_source
-from training.studies.clip_segment_event import counted, differences, scored, tables
+from training.studies.clip_segment_event import (
+    MEDIAN_FRAMES,
+    THRESHOLD,
+    counted,
+    differences,
+    scored,
+    tables,
+)
 from training.studies.command import Options, Study, main
 from training.studies.material import Event
 from training.studies.members import Outputs, member_folder, seeded
-from training.studies.scoring import Counts
+from training.studies.report import markdown, with_interval
+from training.studies.scoring import Counts, events_of, macro_f1, mean_f1, stacked
 from training.train import load_trained, train
 
 # In the order of Table 3.
@@ -45,6 +54,8 @@ BASE, ALL = "spectral", "spectral + auditory + visual"
 DROPOUT = f"{ALL}, modality dropout"
 MISSING_SHARE = 0.3
 WITHOUT = "no pictures"
+# How far onsets and offsets may be off, beside the published 200 ms: where does what is coarse begin to help?
+COLLARS = (0.2, 0.5, 1.0)
 DIFFERENCES = (
     ("spectral + visual", BASE),
     ("spectral + auditory", BASE),
@@ -94,20 +105,49 @@ def run_study(recipe: Recipe, run: Path, options: Options) -> tuple[dict[str, An
     """Train, score and return the results and their tables."""
     rows, truth = variants(recipe), truth_of(recipe)
     counts: dict[str, list[dict[str, Counts]]] = {}
+    finer: dict[str, list[dict[float, Counts]]] = {}
     # Seed by seed: what an interruption leaves is a study of fewer seeds.
     for seed in options.seeds:
         for name, item in rows.items():
             for condition, outputs in member_outputs(item, run, name, seed).items():
                 row = f"{name}; {condition}" if condition else name
                 counts.setdefault(row, []).append(counted(recipe, truth, outputs))
+                finer.setdefault(row, []).append(counted_by_collar(recipe, truth, outputs))
     results = {
         "films": len(truth.events),
         "rows": scored(counts, options.resamples),
         "differences": differences(counts, DIFFERENCES, options.resamples),
+        "event_f1_by_collar": {
+            name: {
+                f"{collar:g} s": mean_f1([item[collar] for item in members], macro_f1, options.resamples)
+                for collar in COLLARS
+            }
+            for name, members in finer.items()
+        },
         "options": options,
     }
     heading = f"{results['films']} test films, {len(options.seeds)} seeds."
-    return results, tables(heading, "inputs", results["rows"], results["differences"], "film")
+    text = tables(heading, "inputs", results["rows"], results["differences"], "film")
+    return results, f"{text}\n{collar_table(results['event_f1_by_collar'])}\n"
+
+
+def counted_by_collar(recipe: Recipe, truth: Truth, outputs: Outputs) -> dict[float, Counts]:
+    """Return true positives, reference and estimated events of each film, by the tolerance of their edges."""
+    events = events_of(
+        outputs.posteriors, recipe.labels, clock_of(recipe), median_frames=MEDIAN_FRAMES, threshold=THRESHOLD
+    )
+    reference = truth.reference()
+    return {
+        collar: stacked(event_counts(reference, events, labels=recipe.labels, collar=collar))
+        for collar in COLLARS
+    }
+
+
+def collar_table(rows: Mapping[str, Mapping[str, Interval]]) -> str:
+    """Markdown: event F1 of each row by the tolerance of onsets and offsets."""
+    body = [[name, *(with_interval(item, 100) for item in row.values())] for name, row in rows.items()]
+    head = ["inputs", *(f"{collar:g} s" for collar in COLLARS)]
+    return f"Event F1 macro % by the tolerance of onset and offset:\n\n{markdown(head, body)}"
 
 
 def truth_of(recipe: Recipe) -> Truth:
