@@ -18,66 +18,18 @@ Research software, not a medical device.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import soundfile
+from live_path import listen, use
+from pulse import Pulse, missing_packages
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from pulse import DEVICE, RATE, Pulse, missing_packages  # noqa: E402
-
-import streamsed  # noqa: E402
-from streamsed._metrics.cycle_segmentation import match_cycles  # noqa: E402
-from streamsed.sources import Resampler, portaudio  # noqa: E402
-from streamsed.types import Cycle, Record, Start, Status, Summary  # noqa: E402
-
-# Sound before and after the recording: the server needs a moment, and the last record a while.
-LEAD_SECONDS, TAIL_SECONDS = 0.5, 1.5
-
-
-class Listener:
-    """Keeps the cycles of one recording, and when their records came."""
-
-    def __init__(self) -> None:
-        self.cycles: list[tuple[Cycle, float]] = []
-        self.origin: datetime | None = None
-        self.listens = False
-
-    def record(self, record: Record) -> None:
-        now = datetime.now(UTC)
-        if isinstance(record, Start) and record.time_utc is not None:
-            self.origin = datetime.fromisoformat(record.time_utc.replace("Z", "+00:00"))
-        elif isinstance(record, Status) and record.state == "listening":
-            self.listens = True
-        elif isinstance(record, Cycle) and self.origin is not None:
-            self.cycles.append((record, (now - self.origin).total_seconds() - record.offset))
-
-
-def listen(pulse: Pulse, model: streamsed.CycleDetector, path: Path) -> tuple[Listener, Summary]:
-    """Play a recording and return what was heard meanwhile."""
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    resampler = Resampler(rate, RATE)
-    mono = samples.mean(axis=1, dtype=np.float32)
-    sound = np.concatenate([resampler.process(mono), resampler.flush()])
-    listener = Listener()
-    session = streamsed.listen(DEVICE, model=model, on_record=listener.record)
-    session.start()
-    while not listener.listens:
-        time.sleep(0.02)
-    player = pulse.play(np.concatenate([np.zeros(round(LEAD_SECONDS * RATE), np.float32), sound]))
-    player.wait()
-    time.sleep(TAIL_SECONDS)
-    session.close()
-    assert session.summary is not None
-    return listener, session.summary
+import streamsed
+from streamsed._metrics.cycle_segmentation import match_cycles
+from streamsed.types import Cycle
 
 
 def best_shift(file: Sequence[Cycle], live: Sequence[Cycle]) -> float:
@@ -118,10 +70,10 @@ def main() -> int:
         try:
             use(pulse)
             for path in arguments.recordings:
-                listener, summary = listen(pulse, model, path)
-                file, live = model.detect(path), [cycle for cycle, _ in listener.cycles]
+                listener, summary = listen(pulse, [model], path, Cycle)
+                file, live = model.detect(path), [cycle for cycle, _ in listener.found]
                 # What the end of listening cut off came when it was over, and says nothing about the delay.
-                late = [delay for cycle, delay in listener.cycles if not cycle.truncated]
+                late = [delay for cycle, delay in listener.found if not cycle.truncated]
                 matched = match_cycles(times(file), times(live, best_shift(file, live)), 0.5)
                 same = sum(file[i].label == live[j].label for i, j in matched)
                 pairs, alike = pairs + len(matched), alike + same
@@ -139,12 +91,6 @@ def main() -> int:
         f"max {worst:.3f} s, {lost} samples lost"
     )
     return int(worst > arguments.limit or lost > 0)
-
-
-def use(pulse: Pulse) -> None:
-    """Let this process talk to that server: PortAudio looks for devices when it is initialised."""
-    os.environ.update(pulse.environment)
-    portaudio.reinitialise(portaudio.load())
 
 
 def line(

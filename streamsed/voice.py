@@ -47,6 +47,10 @@ class VoiceContours:
             np.concatenate([self.periodicity, later.periodicity]),
         )
 
+    def until(self, frame: int) -> VoiceContours:
+        """Return the frames before ``frame``."""
+        return VoiceContours(self.log_mel[:frame], self.pitch[:frame], self.periodicity[:frame])
+
     def last(self, frames: int) -> VoiceContours:
         """Return the last ``frames`` frames, or all if there are fewer."""
         begin = max(0, len(self) - frames)

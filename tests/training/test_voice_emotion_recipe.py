@@ -112,6 +112,8 @@ def settings(corpus: Path) -> list[str]:
         "gate.made_up=20",
         "gate.components=16",
         "gate.windows=[0.8]",
+        "evaluation.noise=emotale/audio/*.flac",
+        "evaluation.windows=[0.8]",
     ]
 
 
@@ -136,6 +138,12 @@ def test_train_and_export(corpus, tmp_path, capsys):
     predictions = read_predictions(run / "predictions.csv")
     assert predictions.folds == predictions.speakers
     assert len(predictions.files) == metrics["leave_one_speaker_out"]["utterances"]["count"]
+    assert main(["evaluate", *arguments]) == 0, capsys.readouterr().err
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert set(evaluation["ccc"]) == {*evaluation["gate_passed"], "windows of 0.8 s"}
+    assert set(evaluation["gate_passed"]) >= {"as recorded", "rooms", "telephone band", "noise at 10 dB"}
+    whole = metrics["leave_one_speaker_out"]["utterances"]
+    assert evaluation["ccc"]["as recorded"]["ccc"] == pytest.approx(whole["ccc"])
     assert main(["export", *arguments, "-o", str(folder)]) == 0, capsys.readouterr().err
     model = streamsed.load(folder)
     assert model.member_count == 2
@@ -154,7 +162,7 @@ def test_export_without_training(corpus, tmp_path, capsys):
 
 def test_steps_that_there_are_not(capsys):
     assert main(["tune", "--recipe", "voice_emotion"]) != 0
-    assert "step: expected one of ['train', 'export']" in capsys.readouterr().err
+    assert "step: expected one of ['train', 'evaluate', 'export']" in capsys.readouterr().err
 
 
 def test_parts_are_of_longer_utterances(corpus):
@@ -182,6 +190,14 @@ def test_a_silent_utterance_is_named(tmp_path):
 def test_patterns_that_match_nothing(corpus):
     with pytest.raises(ConfigError, match="gate: expected recordings that match below"):
         matching(str(corpus), "nothing/*.wav")
+
+
+def test_evaluation_without_training(corpus, tmp_path, capsys):
+    code = main(
+        ["evaluate", "--recipe", "voice_emotion", "--run", str(tmp_path / "none"), *overrides(corpus)]
+    )
+    assert code != 0
+    assert "--run: expected a folder that train has filled" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

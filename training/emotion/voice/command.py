@@ -5,7 +5,7 @@ from __future__ import annotations
 from training.emotion.voice.recipe import load_voice_recipe
 from training.request import Request, run_step
 
-STEPS = ("train", "export")
+STEPS = ("train", "evaluate", "export")
 
 
 def run(request: Request) -> None:
@@ -16,4 +16,8 @@ def run(request: Request) -> None:
     StreamsedError
         With what is wrong in recipe, data or packages.
     """
-    run_step(request, load_voice_recipe(request.recipe, request.overrides), "training.emotion.voice")
+    recipe = load_voice_recipe(request.recipe, request.overrides)
+    if not run_step(request, recipe, "training.emotion.voice"):
+        from training.emotion.voice.evaluate import evaluate
+
+        evaluate(recipe, request.run)

@@ -53,13 +53,20 @@ class VoiceMaterial:
     Parameters
     ----------
     recipe : VoiceRecipe
+
+    Attributes
+    ----------
+    utterances : tuple of Utterance
+    functionals : LogMelFunctionals
+    rate : int
+        Of the sound that they are of, in Hz.
     """
 
     def __init__(self, recipe: VoiceRecipe) -> None:
         self.recipe = recipe
         self.utterances: tuple[Utterance, ...] = read_emotion(recipe.data)
         self.functionals = LogMelFunctionals(recipe.functionals)
-        self._rate = recipe.functionals.front_end.sample_rate
+        self.rate = recipe.functionals.front_end.sample_rate
 
     def rows(self, windows: Sequence[float]) -> Rows:
         """Return the functionals of every utterance, of one part of each length of those that are longer, and of copies
@@ -75,7 +82,7 @@ class VoiceMaterial:
         rng, noises = np.random.default_rng(settings.seed), np.random.default_rng([settings.seed, 1])
         for index, samples in self._sounds([item.path for item in self.utterances]):
             versions = [(0.0, True, samples)]
-            versions += [(length, True, part) for length, part in _parts(rng, samples, windows, self._rate)]
+            versions += [(length, True, part) for length, part in _parts(rng, samples, windows, self.rate)]
             versions += [(0.0, False, self._in_noise(noises, samples)) for _ in range(settings.disturbed)]
             for length, is_clean, part in versions:
                 found = self._try(part)
@@ -96,16 +103,16 @@ class VoiceMaterial:
         found = []
         for _, samples in self._sounds([item.path for item in self.utterances]):
             for _ in range(2):
-                length = round(float(rng.choice(settings.windows)) * self._rate)
+                length = round(float(rng.choice(settings.windows)) * self.rate)
                 part = _cut(rng, samples, length)
                 in_room, in_noise = rng.random() < 0.5, rng.random() < 0.6
                 if in_room:
-                    part = in_a_room(rng, part, self._rate)
+                    part = in_a_room(rng, part, self.rate)
                 if in_noise or not in_room:
                     noise = coloured_noise(rng, len(part), rng.uniform(-1.0, 0.0))
                     if others and rng.random() < 0.6:
                         noise = np.resize(others[int(rng.integers(len(others)))], len(part))
-                    part = _mixed(part, noise, rng.uniform(*settings.snr_db))
+                    part = mixed(part, noise, rng.uniform(*settings.snr_db))
                 found.append(self._try(part))
         return np.stack([row for row in found if row is not None])
 
@@ -120,16 +127,16 @@ class VoiceMaterial:
         settings = self.recipe.gate
         rng = np.random.default_rng(settings.seed + 1)
         made_up = [
-            made_up_sound(rng, float(rng.choice(settings.windows)), self._rate)
+            made_up_sound(rng, float(rng.choice(settings.windows)), self.rate)
             for _ in range(settings.made_up)
         ]
         sounds = [
-            _cut(rng, samples, round(seconds * self._rate))
+            _cut(rng, samples, round(seconds * self.rate))
             for samples in self._other_sounds()
             for seconds in settings.windows
         ]
         sounds += made_up
-        sounds += [in_a_room(rng, samples, self._rate) for samples in sounds]
+        sounds += [in_a_room(rng, samples, self.rate) for samples in sounds]
         found = [self._try(samples) for samples in sounds]
         return np.stack([row for row in found if row is not None])
 
@@ -144,7 +151,7 @@ class VoiceMaterial:
         settings = self.recipe.gate
         rng = np.random.default_rng(settings.seed)
         found = [
-            self._try(_cut(rng, samples, round(seconds * self._rate)))
+            self._try(_cut(rng, samples, round(seconds * self.rate)))
             for _, samples in self._sounds(matching(self.recipe.data.root, pattern))
             for seconds in settings.windows
         ]
@@ -152,9 +159,9 @@ class VoiceMaterial:
 
     def _in_noise(self, rng: np.random.Generator, samples: Floats) -> Floats:
         if rng.random() < _ROOMS:
-            samples = in_a_room(rng, samples, self._rate)
+            samples = in_a_room(rng, samples, self.rate)
         noise = coloured_noise(rng, len(samples), rng.uniform(-1.2, 0.2))
-        return _mixed(samples, noise, rng.uniform(*self.recipe.ensemble.snr_db))
+        return mixed(samples, noise, rng.uniform(*self.recipe.ensemble.snr_db))
 
     def _other_sounds(self) -> list[Floats]:
         """Return the recordings without speech, without those that are silent."""
@@ -168,7 +175,7 @@ class VoiceMaterial:
         with Progress(len(paths)) as progress:
             for index, path in enumerate(paths):
                 progress.begin(path.name)
-                yield index, read_mono(path, self._rate)
+                yield index, read_mono(path, self.rate)
                 progress.finish()
 
     def _try(self, samples: Floats) -> Floats | None:
@@ -200,7 +207,8 @@ def _parts(
             yield seconds, _cut(rng, samples, length)
 
 
-def _mixed(speech: Floats, noise: npt.NDArray[Any], snr_db: float) -> Floats:
+def mixed(speech: Floats, noise: npt.NDArray[Any], snr_db: float) -> Floats:
+    """Return speech and as much noise, both of shape (n,), as the ratio of their powers says."""
     level = float(speech.std()) / max(float(noise.std()), 1e-9) * 10 ** (-snr_db / 20)
     return np.asarray(speech + level * noise, np.float32)
 

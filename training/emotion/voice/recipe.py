@@ -95,6 +95,30 @@ class GateSettings:
         require(self.components >= 1, "components", "at least 1", self.components)
 
 
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What ``evaluate`` tries.
+
+    Parameters
+    ----------
+    windows : tuple of float
+        Lengths of windows in seconds.
+    noise : str
+        Pattern below ``data.root`` of a recording of noise; empty: none.
+    snr_db : tuple of float
+        Of that noise.
+    """
+
+    windows: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0)
+    noise: str = ""
+    snr_db: tuple[float, ...] = (20.0, 10.0)
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        usable = all(0.5 <= seconds <= 60.0 for seconds in self.windows)
+        require(usable, "windows", "lengths in [0.5, 60] s", self.windows)
+
+
 def _check_range(snr_db: tuple[float, ...]) -> None:
     in_order = len(snr_db) == 2 and snr_db[0] <= snr_db[1]
     require(in_order, "snr_db", "two numbers, the lower first", snr_db)
@@ -111,6 +135,7 @@ class VoiceRecipe:
     ensemble: EnsembleSettings = field(default_factory=EnsembleSettings)
     gate: GateSettings = field(default_factory=GateSettings)
     emotion: EmotionConfig = field(default_factory=EmotionConfig)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     bundle: str = "voice-emotion"
     provenance: Mapping[str, str] = field(default_factory=dict)
 
@@ -122,6 +147,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "ensemble": EnsembleSettings,
     "gate": GateSettings,
     "emotion": EmotionConfig,
+    "evaluation": EvaluationSettings,
 }
 
 

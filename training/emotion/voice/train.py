@@ -58,7 +58,7 @@ def train(recipe: VoiceRecipe, run: Path, *, resume: bool = True) -> dict[str, A
     run.mkdir(parents=True, exist_ok=True)
     metrics = _leave_one_out(recipe, material.utterances, rows, run)
     everybody = np.arange(len(rows.values))
-    points = _points(recipe, material.utterances, rows, everybody)
+    points = choose(recipe, material.utterances, rows, everybody)
     members = fit_members(recipe, material.utterances, rows, everybody, points)
     for index, member in enumerate(members):
         (run / member_file(index)).write_bytes(to_onnx(member, rows.values))
@@ -68,8 +68,8 @@ def train(recipe: VoiceRecipe, run: Path, *, resume: bool = True) -> dict[str, A
     metrics["points"] = {
         name: point._asdict() for name, point in zip(EMOTION_DIMENSIONS, points, strict=True)
     }
-    _write(run / METRICS_FILE, metrics)
-    _write(run / PROVENANCE, {"recipe": recipe.name, "commit": current_commit()})
+    write_json(run / METRICS_FILE, metrics)
+    write_json(run / PROVENANCE, {"recipe": recipe.name, "commit": current_commit()})
     return metrics
 
 
@@ -95,7 +95,7 @@ def fit_members(
     ]
 
 
-def _points(
+def choose(
     recipe: VoiceRecipe, utterances: Sequence[Utterance], rows: Rows, chosen: npt.NDArray[np.int64]
 ) -> tuple[Point, ...]:
     """Return parameters, chosen on whole utterances with groups of these speakers left out."""
@@ -111,7 +111,7 @@ def _leave_one_out(
     spread = np.zeros_like(estimate)
     fold_of = np.empty(len(rows.values), object)
     for fold in make_folds(speakers, "speaker"):
-        points = _points(recipe, utterances, rows, fold.train)
+        points = choose(recipe, utterances, rows, fold.train)
         members = fit_members(recipe, utterances, rows, fold.train, points)
         each = np.stack([member.predict(rows.values[fold.test]) for member in members]).clip(0.0, 1.0)
         estimate[fold.test], spread[fold.test] = each.mean(axis=0), each.std(axis=0)
@@ -133,7 +133,7 @@ def _leave_one_out(
     if not rows.clean.all():
         chosen["utterances in noise and rooms"] = ~rows.clean
     found = {
-        name: _scores(recipe, truth[rows_of], estimate[rows_of], groups[rows_of])
+        name: scores(recipe, truth[rows_of], estimate[rows_of], groups[rows_of])
         for name, rows_of in chosen.items()
     }
     error = np.abs(estimate - truth)[whole]
@@ -147,9 +147,10 @@ def _leave_one_out(
     return {"leave_one_speaker_out": found}
 
 
-def _scores(
+def scores(
     recipe: VoiceRecipe, truth: Floats, estimate: Floats, speakers: npt.NDArray[Any]
 ) -> dict[str, Any]:
+    """Return CCC with intervals by speaker, and RMSE, of levels (n, 3)."""
     moments = emotion_moments(truth, estimate, speakers.tolist())
     scores, intervals = moments.scores(), moments.intervals(resamples=recipe.ensemble.resamples)
     return {
@@ -178,6 +179,7 @@ def _gate(recipe: VoiceRecipe, material: VoiceMaterial, rows: Rows) -> tuple[byt
     return to_onnx(fitted, features), passed
 
 
-def _write(path: Path, values: dict[str, Any]) -> None:
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write a whole file or none."""
     with whole_file(path) as draft:
         draft.write_text(json.dumps(values, indent=2) + "\n")
