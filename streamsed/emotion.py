@@ -17,6 +17,7 @@ from streamsed.bundle import Backend, EmotionBundle, EmotionManifest
 from streamsed.config import EmotionConfig, latency_profile, require
 from streamsed.emotion_model import EmotionModel, Levels
 from streamsed.emotion_stream import EmotionStream
+from streamsed.errors import ConfigError
 from streamsed.latency import EmotionLatency
 from streamsed.models import Provider
 from streamsed.recording import recording_records
@@ -128,8 +129,10 @@ class EmotionDetector:
         """
         config = self.config
         if thresholds is not None:
-            single = not isinstance(thresholds, Mapping)
-            require(single, "thresholds", "one number, the least score of speech", thresholds)
+            if isinstance(thresholds, Mapping):
+                raise ConfigError(
+                    f"thresholds: expected one number, the least score of speech, got {dict(thresholds)!r}"
+                )
             config = dataclasses.replace(config, speech_threshold=thresholds)
         require(top_k == 0, "top_k", "0 for a model of dimensional emotion", top_k)
         profile = latency_profile(latency)
