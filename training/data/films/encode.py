@@ -21,7 +21,7 @@ def write_mp4(
     sample_rate: int,
     quality: int = 20,
 ) -> None:
-    """Write a film; the same pictures and samples give the same file.
+    """Write a film; what x264 makes of the same pictures differs now and then by a few bits.
 
     Parameters
     ----------
