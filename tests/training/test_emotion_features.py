@@ -247,6 +247,18 @@ def test_workers_and_parts_of_recordings(tmp_path):
     assert np.array_equal(one[0], LogMelFunctionals(FunctionalsConfig())(samples))
 
 
+def test_windows_without_sound_may_have_no_features(tmp_path):
+    samples = voice(0.3, 0.6, 0.5, 1.0, 1)
+    samples[8000:] = 0.0
+    soundfile.write(tmp_path / "half.wav", samples, 16000)
+    segments = [Segment(tmp_path / "half.wav", 0.0, 0.5), Segment(tmp_path / "half.wav", 0.5, 1.0)]
+    settings = FeatureSettings("functionals")
+    with pytest.raises(FormatError, match=r"half\.wav: samples: expected at least 20 frames of sound"):
+        compute_features("own", settings, segments, tmp_path / "strict")
+    values, _ = compute_features("own", settings, segments, tmp_path / "cache", allow_empty=True)
+    assert np.isfinite(values[0]).all() and np.isnan(values[1]).all()
+
+
 def test_what_is_wrong_with_a_recording_names_it(tmp_path):
     soundfile.write(tmp_path / "short.wav", np.full(800, 0.1), 16000)
     (tmp_path / "text.wav").write_text("no sound")

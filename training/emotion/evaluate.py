@@ -78,7 +78,7 @@ def table_one(
     for condition in recipe.study.conditions:
         for preset in recipe.study.presets:
             lines = []
-            for case, item in found.items():
+            for case, item in sorted(found.items(), key=lambda pair: recipe.study.rows.index(pair[0].row)):
                 if case.condition != condition or case.preset not in (preset, "none"):
                     continue
                 if isinstance(item, str):

@@ -69,8 +69,8 @@ class Material:
         return Features(values, names, tuple(block.shape[1] for block, _ in found))
 
     def of_segments(self, name: str, segments: list[Segment]) -> npt.NDArray[np.float32]:
-        """Return the features of parts of utterances, shape (len(segments), D)."""
-        return self._compute(name, segments)[0]
+        """Return the features of parts of utterances, shape (len(segments), D); NaN where there is too little sound."""
+        return self._compute(name, segments, allow_empty=True)[0]
 
     def condition_folds(self, condition: str) -> tuple[Fold, ...]:
         """Return the folds of a condition: "all", a language, or "trained>tested".
@@ -96,11 +96,19 @@ class Material:
             self._blocks[name] = self._compute(name, [Segment(item.path) for item in self.utterances])
         return self._blocks[name]
 
-    def _compute(self, name: str, segments: list[Segment]) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
+    def _compute(
+        self, name: str, segments: list[Segment], *, allow_empty: bool = False
+    ) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
         data = self.recipe.data
-        settings = self.recipe.features[name]
-        cache = Path(data.cache) / "emotion"
-        return compute_features(name, settings, segments, cache, root=Path(data.root), workers=data.workers)
+        return compute_features(
+            name,
+            self.recipe.features[name],
+            segments,
+            Path(data.cache) / "emotion",
+            root=Path(data.root),
+            workers=data.workers,
+            allow_empty=allow_empty,
+        )
 
 
 def _speaks(language: str) -> Callable[[Utterance], bool]:

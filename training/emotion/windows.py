@@ -25,7 +25,7 @@ class WindowRow(NamedTuple):
         0: whole utterances.
     trained_on : str
     count : int
-        Windows.
+        Windows with enough sound for features; others are left out.
     shorter : float
         Share of the utterances that are shorter than the window, and are heard whole.
     utterances : tuple of Utterance
@@ -73,8 +73,10 @@ def window_rows(material: Material, settings: SvrSettings) -> list[WindowRow]:
                 Segment(item.path) if part == (0.0, duration) else Segment(item.path, *part) for part in parts
             ]
             owner += [number] * len(parts)
-        of = np.array(owner)
         features = material.of_segments(name, segments).astype(np.float64)
+        # A window that holds too little sound has no features: a live model gives no record either.
+        heard = ~np.isnan(features).any(axis=1)
+        features, of = features[heard], np.array(owner)[heard]
         shorter = float(np.mean([duration <= seconds for duration in durations]))
         for trained_on in ("utterances", "windows") if seconds else ("utterances",):
             levels = np.zeros((len(of), 3))
@@ -86,6 +88,6 @@ def window_rows(material: Material, settings: SvrSettings) -> list[WindowRow]:
                     else (features[inside], of[inside])
                 )
                 levels[outside] = fitted_levels(rows_of, labels[owners], features[outside], chosen)
-            compared = tuple(utterances[number] for number in owner)
+            compared = tuple(utterances[number] for number in of)
             rows.append(WindowRow(seconds, trained_on, len(of), shorter, compared, levels))
     return rows

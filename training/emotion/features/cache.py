@@ -39,6 +39,7 @@ def compute_features(
     *,
     root: Path = Path(),
     workers: int = 1,
+    allow_empty: bool = False,
 ) -> tuple[Floats, tuple[str, ...]]:
     """Return the features of segments, and their names.
 
@@ -57,6 +58,8 @@ def compute_features(
         Folder that files of models are below.
     workers : int
         Processes.
+    allow_empty : bool
+        A segment that has no features, such as a window of silence, has a row of NaN instead of being an error.
 
     Returns
     -------
@@ -81,7 +84,7 @@ def compute_features(
     pieces = [
         todo[start : start + extractor.batch_size] for start in range(0, len(todo), extractor.batch_size)
     ]
-    start = partial(_Worker, name, settings, root)
+    start = partial(_Worker, name, settings, root, allow_empty)
     with Progress(len(pieces)) as progress:
         progress.begin(f"features {name}")
         for _ in run_jobs(pieces, start, workers):
@@ -109,10 +112,28 @@ def _read(file: Path, dimensions: int) -> npt.NDArray[np.float32]:
 class _Worker:
     """Computes features in a process of its own."""
 
-    def __init__(self, name: str, settings: FeatureSettings, root: Path) -> None:
+    def __init__(self, name: str, settings: FeatureSettings, root: Path, allow_empty: bool = False) -> None:
         self._extractor = make_extractor(name, settings, root)
+        self._allow_empty = allow_empty
 
     def __call__(self, piece: Piece) -> None:
+        try:
+            rows = self._rows(piece)
+        except FormatError:
+            if not self._allow_empty:
+                raise
+            rows = [self._row_or_empty(item) for item in piece]
+        for (_, file), row in zip(piece, rows, strict=True):
+            with whole_file(file) as draft, draft.open("wb") as open_file:
+                np.save(open_file, row)
+
+    def _row_or_empty(self, item: tuple[Segment, Path]) -> Floats:
+        try:
+            return self._rows([item])[0]
+        except FormatError:
+            return np.full(self._extractor.dimensions, np.nan, np.float32)
+
+    def _rows(self, piece: Piece) -> Sequence[Floats]:
         batch = []
         for segment, _ in piece:
             try:
@@ -120,13 +141,10 @@ class _Worker:
             except StreamsedError as error:
                 raise FormatError(f"{segment.path}: {error}") from None
         try:
-            rows = self._extractor.extract_batch(batch)
+            return list(self._extractor.extract_batch(batch))
         except StreamsedError as error:
             paths = ", ".join(str(segment.path) for segment, _ in piece)
             raise FormatError(f"{paths}: {error}") from None
-        for (_, file), row in zip(piece, rows, strict=True):
-            with whole_file(file) as draft, draft.open("wb") as open_file:
-                np.save(open_file, row)
 
 
 def _samples(segment: Segment, extractor: FeatureExtractor) -> Floats:

@@ -142,7 +142,7 @@ def load_pretrained(source: str, *, offline: bool = False, network_class: Any = 
             encoder = transformers.AutoFeatureExtractor.from_pretrained(source, local_files_only=local)
             network, found = chosen.from_pretrained(source, local_files_only=local, output_loading_info=True)
         except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = str(error).strip().splitlines()[0].partition(". ")[0]
             raise FeaturesUnavailable(
                 f"source: expected a model in the folder or under the hub id {source!r}, got none: {reason}"
             ) from error
