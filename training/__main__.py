@@ -9,9 +9,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from streamsed.cli.console import exit_code
 from streamsed.config import require
-from streamsed.errors import StreamsedError
+from training.command_line import run_command
 from training.recipe import SOUND_EVENTS, load_recipe, recipe_task
 from training.request import Request
 
@@ -75,33 +74,32 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.recipe is None and (arguments.step != "plot" or arguments.run is None):
         parser.error("--recipe is needed" + (", or --run" if arguments.step == "plot" else ""))
-    try:
-        if arguments.step == "plot":
-            from training.plot import plot
+    return run_command("error", lambda: _run(arguments))
 
-            print(plot(arguments.run or Path("runs") / arguments.recipe, arguments.output))
-            return 0
-        skip_bad = ["data.skip_bad=true"] if arguments.skip_bad else []
-        overrides = (*arguments.set, *skip_bad)
-        run = arguments.run or Path("runs") / arguments.recipe
-        request = Request(
-            arguments.step,
-            arguments.recipe,
-            overrides,
-            run,
-            arguments.output or run / "bundle",
-            not arguments.no_resume,
-            arguments.force,
-        )
-        task = recipe_task(request.recipe)
-        if task == SOUND_EVENTS:
-            _sound_events(request, arguments.seeds, arguments.best)
-        else:
-            _other_task(task, request)
-    except StreamsedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return exit_code(error)
-    return 0
+
+def _run(arguments: argparse.Namespace) -> None:
+    if arguments.step == "plot":
+        from training.plot import plot
+
+        print(plot(arguments.run or Path("runs") / arguments.recipe, arguments.output))
+        return
+    skip_bad = ["data.skip_bad=true"] if arguments.skip_bad else []
+    overrides = (*arguments.set, *skip_bad)
+    run = arguments.run or Path("runs") / arguments.recipe
+    request = Request(
+        arguments.step,
+        arguments.recipe,
+        overrides,
+        run,
+        arguments.output or run / "bundle",
+        not arguments.no_resume,
+        arguments.force,
+    )
+    task = recipe_task(request.recipe)
+    if task == SOUND_EVENTS:
+        _sound_events(request, arguments.seeds, arguments.best)
+    else:
+        _other_task(task, request)
 
 
 def _other_task(task: str, request: Request) -> None:

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from streamsed.cli.console import exit_code
 from streamsed.config import require
-from streamsed.errors import StreamsedError
 from streamsed.types import EMOTION_DIMENSIONS
+from training.command_line import run_command
 from training.emotion.data import Utterance, read_emotion
 from training.emotion.features.base import Floats, import_package
 from training.emotion.features.embeddings import load_pretrained, masked_mean
@@ -176,24 +175,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--offline", action="store_true", help="take local files alone")
     arguments = parser.parse_args(argv)
-    try:
-        settings = FineTuning(
-            arguments.epochs,
-            arguments.batch_size,
-            arguments.learning_rate,
-            seed=arguments.seed,
-            device=arguments.device,
-        )
-        utterances = read_emotion(load_emotion_recipe(arguments.recipe, arguments.set).data)
-        speakers = sorted({item.speaker for item in utterances})
-        unknown = sorted(set(arguments.leave_out) - set(speakers))
-        require(not unknown, "--leave-out", f"speakers among {speakers}", unknown)
-        kept = [item for item in utterances if item.speaker not in arguments.leave_out]
-        fine_tune(kept, arguments.source, arguments.output, settings, offline=arguments.offline)
-    except StreamsedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return exit_code(error)
-    return 0
+    return run_command("error", lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    settings = FineTuning(
+        arguments.epochs,
+        arguments.batch_size,
+        arguments.learning_rate,
+        seed=arguments.seed,
+        device=arguments.device,
+    )
+    utterances = read_emotion(load_emotion_recipe(arguments.recipe, arguments.set).data)
+    speakers = sorted({item.speaker for item in utterances})
+    unknown = sorted(set(arguments.leave_out) - set(speakers))
+    require(not unknown, "--leave-out", f"speakers among {speakers}", unknown)
+    kept = [item for item in utterances if item.speaker not in arguments.leave_out]
+    fine_tune(kept, arguments.source, arguments.output, settings, offline=arguments.offline)
 
 
 if __name__ == "__main__":

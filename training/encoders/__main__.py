@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from streamsed.annotations import AUDIO_EXTENSIONS
-from streamsed.cli.console import INPUT, exit_code
+from streamsed.cli.console import INPUT
 from streamsed.config import require
-from streamsed.errors import FormatError, StreamsedError
+from streamsed.errors import FormatError
 from streamsed.sources.containers import CONTAINER_EXTENSIONS
+from training.command_line import run_command
 from training.encoders.base import item_shape
 from training.encoders.config import encoder_from_config
 from training.encoders.extract import DEFAULT_BATCH, extract
@@ -68,14 +69,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code as the streamsed command line does."""
     options = parser().parse_args(arguments)
-    try:
-        return _extract(options) if options.command == "extract" else _info(options)
-    except StreamsedError as error:
-        print(f"encoders: {error}", file=sys.stderr)
-        return exit_code(error)
-    except KeyboardInterrupt:
-        print("encoders: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+    step = _extract if options.command == "extract" else _info
+    return run_command("encoders", lambda: step(options), "interrupted; the same command goes on from here")
 
 
 def _info(options: argparse.Namespace) -> int:

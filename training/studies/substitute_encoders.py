@@ -22,10 +22,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from streamsed.cli.console import exit_code
 from streamsed.config import LogMelConfig, require
-from streamsed.errors import StreamsedError
 from streamsed.frontend import LogMel
+from training.command_line import run_command
 from training.data.films import DRAWINGS, FilmConfig, draw_still
 from training.data.soundscapes import BackgroundConfig, EventConfig, SoundscapeConfig, make_scene
 from training.data.soundscapes.options import add_material_options, material
@@ -240,13 +239,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code as the streamsed command line does."""
     options = parser().parse_args(arguments)
-    try:
-        facts = _make(options)
-    except StreamsedError as error:
-        print(f"substitute_encoders: {error}", file=sys.stderr)
-        return exit_code(error)
-    print(json.dumps(facts, indent=1))
-    return 0
+    return run_command("substitute_encoders", lambda: print(json.dumps(_make(options), indent=1)))
 
 
 def _make(options: argparse.Namespace) -> dict[str, Any]:

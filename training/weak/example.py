@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from streamsed.cli.console import exit_code
 from streamsed.config import require
-from streamsed.errors import OutputError, StreamsedError
+from streamsed.errors import OutputError
+from training.command_line import run_command
 from training.data.soundscapes import Clip, SoundscapeConfig, config_from_mapping, load_catalogue, make_scene
 from training.data.soundscapes.tables import HEADS, table_rows
 
@@ -179,15 +179,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("out", metavar="DIR", help="folder that is made")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
-    try:
-        require(arguments.seed >= 0, "--seed", "0 or more", arguments.seed)
-        out = write_example(arguments.out, arguments.seed)
-    except StreamsedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return exit_code(error)
+    return run_command("error", lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    require(arguments.seed >= 0, "--seed", "0 or more", arguments.seed)
+    out = write_example(arguments.out, arguments.seed)
     for name, part in PARTS.items():
         print(f"{out}/audio/{name}: {part.clips} clips, {part.supervision}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamsed.cli.console import INPUT, exit_code
-from streamsed.errors import StreamsedError
+from streamsed.cli.console import INPUT
+from training.command_line import run_command
 from training.data.adapters.entries import ReadOptions
 from training.data.adapters.labels import load_label_map
 from training.data.adapters.layouts import LAYOUTS, check_dataset, read_dataset
@@ -55,22 +55,20 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code as the streamsed command line does."""
     settings = parser().parse_args(arguments)
-    try:
-        options = ReadOptions(
-            labels=None if settings.labels is None else load_label_map(settings.labels),
-            skip_bad=settings.skip_bad,
-            decode=settings.check,
-            overrun_seconds=settings.overrun,
-            subsets=() if settings.subsets is None else tuple(settings.subsets.split(",")),
-            annotations=None if settings.annotations is None else Path(settings.annotations),
-        )
-        read = check_dataset if settings.check else read_dataset
-        dataset = read(settings.layout, settings.folder, options)
-    except StreamsedError as error:
-        print(f"adapters: {error}", file=sys.stderr)
-        return exit_code(error)
-    except KeyboardInterrupt:
-        return 130
+    return run_command("adapters", lambda: _run(settings))
+
+
+def _run(settings: argparse.Namespace) -> int:
+    options = ReadOptions(
+        labels=None if settings.labels is None else load_label_map(settings.labels),
+        skip_bad=settings.skip_bad,
+        decode=settings.check,
+        overrun_seconds=settings.overrun,
+        subsets=() if settings.subsets is None else tuple(settings.subsets.split(",")),
+        annotations=None if settings.annotations is None else Path(settings.annotations),
+    )
+    read = check_dataset if settings.check else read_dataset
+    dataset = read(settings.layout, settings.folder, options)
     print(as_text(dataset), end="")
     if dataset.problems:
         print(f"adapters: {settings.folder}: {len(dataset.problems)} problems", file=sys.stderr)

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from streamsed.cli.console import exit_code
-from streamsed.errors import StreamsedError
+from training.command_line import run_command
 from training.data.films.config import FilmConfig, config_from_mapping
 from training.data.films.render import make_film
 from training.data.films.write import contact_sheet, write_part
@@ -51,14 +50,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code as the streamsed command line does."""
     options = parser().parse_args(arguments)
-    try:
-        _run(options)
-    except StreamsedError as error:
-        print(f"films: {error}", file=sys.stderr)
-        return exit_code(error)
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return run_command("films", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -6,8 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from streamsed.cli.console import exit_code
-from streamsed.errors import StreamsedError
+from training.command_line import run_command
 from training.data.icbhi.check import signal_notes
 from training.data.icbhi.read import TOLERANCE_SECONDS, read_icbhi
 from training.data.icbhi.summary import as_text
@@ -40,16 +39,13 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code as the streamsed command line does."""
     settings = parser().parse_args(arguments)
-    try:
-        data = read_icbhi(settings.root, settings.skip_bad, tolerance_seconds=settings.tolerance)
-        signal = signal_notes(data.recordings) if settings.check else ()
-    except StreamsedError as error:
-        print(f"icbhi: {error}", file=sys.stderr)
-        return exit_code(error)
-    except KeyboardInterrupt:
-        return 130
+    return run_command("icbhi", lambda: _run(settings))
+
+
+def _run(settings: argparse.Namespace) -> None:
+    data = read_icbhi(settings.root, settings.skip_bad, tolerance_seconds=settings.tolerance)
+    signal = signal_notes(data.recordings) if settings.check else ()
     print(as_text(data, signal), end="")
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from streamsed.cli.console import exit_code
-from streamsed.errors import StreamsedError
+from training.command_line import run_command
 from training.data.soundscapes.config import SoundscapeConfig
 from training.data.soundscapes.options import (
     add_material_options,
@@ -51,14 +50,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code as the streamsed command line does."""
     options = parser().parse_args(arguments)
-    try:
-        _run(options)
-    except StreamsedError as error:
-        print(f"soundscapes: {error}", file=sys.stderr)
-        return exit_code(error)
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return run_command("soundscapes", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> None:
