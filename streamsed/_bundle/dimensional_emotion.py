@@ -16,6 +16,7 @@ from streamsed._bundle.file_entry import FileEntry
 from streamsed._bundle.files import (
     GOLDEN,
     MANIFEST,
+    ListedFiles,
     check_array,
     file_entry,
     json_text,
@@ -106,7 +107,7 @@ class EmotionGolden:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmotionBundle(EmotionManifest):
+class EmotionBundle(EmotionManifest, ListedFiles):
     """A verified bundle: the manifest and where its files are."""
 
     path: Path
@@ -115,16 +116,6 @@ class EmotionBundle(EmotionManifest):
     def files(self) -> tuple[FileEntry, ...]:
         """Every file that the manifest lists."""
         return (*self.members, self.gate, *([self.golden] if self.golden else []))
-
-    def read_bytes(self, entry: FileEntry) -> bytes:
-        """Return the content of a listed file.
-
-        Raises
-        ------
-        BundleError
-            If the file is missing or its content has another hash than the manifest says.
-        """
-        return read_verified(self.path, entry)
 
     def read_golden(self) -> EmotionGolden:
         """Return the golden input and outputs.

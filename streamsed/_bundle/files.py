@@ -52,6 +52,22 @@ class Files:
             raise BundleError(f"bundle {self._path}: cannot read {name}: {error}") from None
 
 
+class ListedFiles:
+    """What a verified bundle of any task does with the files that its manifest lists."""
+
+    path: Path
+
+    def read_bytes(self, entry: FileEntry) -> bytes:
+        """Return the content of a listed file, its hash checked again as it is what will be used.
+
+        Raises
+        ------
+        BundleError
+            If the file is missing or its content has another hash than the manifest says.
+        """
+        return read_verified(self.path, entry)
+
+
 def read_verified(path: Path, entry: FileEntry) -> bytes:
     """Return the content of a listed file of the bundle at ``path``.
 

@@ -14,12 +14,12 @@ from streamsed._bundle.file_entry import FileEntry
 from streamsed._bundle.files import (
     GOLDEN,
     MANIFEST,
+    ListedFiles,
     check_array,
     file_entry,
     json_text,
     packed,
     read_arrays,
-    read_verified,
     shallow,
 )
 from streamsed._bundle.manifest import (
@@ -81,7 +81,7 @@ class Golden:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bundle(Manifest):
+class Bundle(Manifest, ListedFiles):
     """A verified bundle: the manifest and where its files are."""
 
     path: Path
@@ -92,16 +92,6 @@ class Bundle(Manifest):
         members = [entry for member in self.members for entry in member.files.values()]
         encoders = [item.encoder for item in self.side_inputs]
         return (*members, *encoders, *([self.golden] if self.golden else []))
-
-    def read_bytes(self, entry: FileEntry) -> bytes:
-        """Return the content of a listed file, its hash checked again as it is what will be used.
-
-        Raises
-        ------
-        BundleError
-            If the file is missing or its content has another hash than the manifest says.
-        """
-        return read_verified(self.path, entry)
 
     def read_golden(self) -> Golden:
         """Return the golden input and outputs.
