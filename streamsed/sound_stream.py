@@ -31,6 +31,10 @@ Latency = TypeVar("Latency", bound=StreamLatency)
 TAGS_SECONDS = 0.1
 
 
+def _hears_alone(verb: str) -> ConfigError:
+    return ConfigError(f"{verb}: expected a model that takes pictures, got one that hears alone")
+
+
 @dataclass(frozen=True)
 class StreamSettings:
     """What the caller of ``stream`` chose, whatever the task."""
@@ -198,8 +202,8 @@ class SoundStream(ABC, Generic[Latency]):
         return None
 
     def _push_picture(self, features: Floats, time_seconds: float) -> None:
-        """Take the embedding of a picture; only of a model that has an encoder."""
-        raise NotImplementedError
+        """Take the embedding of a picture; a model that hears alone has no use for it."""
+        raise _hears_alone("picture")
 
     @property
     @abstractmethod
@@ -396,7 +400,7 @@ class SoundStream(ABC, Generic[Latency]):
 
     def _needed_encoder(self, verb: str) -> ImageEncoder:
         if self.image_encoder is None:
-            raise ConfigError(f"{verb}: expected a model that takes pictures, got one that hears alone")
+            raise _hears_alone(verb)
         return self.image_encoder
 
     def gap(self, missing_samples: int, cause: GapCause) -> list[Record]:

@@ -14,20 +14,16 @@ import numpy.typing as npt
 
 from streamsed._bundle.file_entry import FileEntry
 from streamsed._bundle.files import (
-    GOLDEN,
-    MANIFEST,
     ListedFiles,
     check_array,
     file_entry,
-    json_text,
-    packed,
     read_arrays,
     read_verified,
     shallow,
 )
 from streamsed._bundle.manifest import SCHEMA_VERSION, Provenance
-from streamsed.config import EmotionConfig, FunctionalsConfig, from_mapping, require
-from streamsed.errors import BundleError, ConfigError
+from streamsed._bundle.writing import checked, empty_folder, write_files, write_golden_of
+from streamsed.config import EmotionConfig, FunctionalsConfig, require
 from streamsed.types import EMOTION_DIMENSIONS
 
 DIMENSIONS = len(EMOTION_DIMENSIONS)
@@ -130,10 +126,7 @@ class EmotionBundle(EmotionManifest, ListedFiles):
 
 def parsed_emotion(values: Mapping[str, Any], path: Path) -> EmotionBundle:
     """Return the verified bundle whose ``bundle.json`` holds ``values``."""
-    try:
-        return _verified(from_mapping(EmotionManifest, values, MANIFEST), path)
-    except ConfigError as error:
-        raise BundleError(f"bundle {path}: {error}") from None
+    return _verified(checked(EmotionManifest, values, path), path)
 
 
 def _verified(manifest: EmotionManifest, path: Path) -> EmotionBundle:
@@ -174,9 +167,7 @@ def write_emotion_bundle(
     BundleError
         If the folder has a bundle already, or a value does not fit the schema.
     """
-    folder = Path(folder)
-    if (folder / MANIFEST).exists():
-        raise BundleError(f"folder: expected one without a bundle, got {folder}")
+    folder = empty_folder(folder)
     contents = {f"member{index}.onnx": content for index, content in enumerate(members)}
     entries = [file_entry(file, content) for file, content in contents.items()]
     contents["gate.onnx"] = gate
@@ -193,23 +184,11 @@ def write_emotion_bundle(
         "golden": None,
         "provenance": provenance,
     }
-    try:
-        manifest = from_mapping(EmotionManifest, values, MANIFEST)
-    except ConfigError as error:
-        raise BundleError(f"bundle {folder}: {error}") from None
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, content in contents.items():
-        (folder / file).write_bytes(content)
-    (folder / MANIFEST).write_text(json_text(manifest.to_mapping()), encoding="utf-8")
+    manifest = checked(EmotionManifest, values, folder)
+    write_files(folder, manifest, contents)
     return _verified(manifest, folder.resolve())
 
 
 def write_emotion_golden(bundle: EmotionBundle, golden: EmotionGolden) -> EmotionBundle:
     """Add ``golden`` to a bundle in a folder, or replace the one there is; return the verified bundle."""
-    content = packed(golden)
-    (bundle.path / GOLDEN).write_bytes(content)
-    values = {**shallow(bundle), "golden": file_entry(GOLDEN, content)}
-    del values["path"]
-    manifest = from_mapping(EmotionManifest, values, MANIFEST)
-    (bundle.path / MANIFEST).write_text(json_text(manifest.to_mapping()), encoding="utf-8")
-    return _verified(manifest, bundle.path)
+    return _verified(write_golden_of(EmotionManifest, bundle, golden), bundle.path)

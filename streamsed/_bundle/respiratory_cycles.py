@@ -17,20 +17,15 @@ import numpy.typing as npt
 
 from streamsed._bundle.file_entry import FileEntry
 from streamsed._bundle.files import (
-    GOLDEN,
-    MANIFEST,
     check_array,
-    file_entry,
-    json_text,
-    packed,
     read_arrays,
     read_verified,
     shallow,
 )
 from streamsed._bundle.manifest import SCHEMA_VERSION, Manifest, Provenance
 from streamsed._bundle.sound_events import Bundle, verified
+from streamsed._bundle.writing import checked, empty_folder, write_files, write_golden_of
 from streamsed.config import CycleConfig, from_mapping, require
-from streamsed.errors import BundleError, ConfigError
 
 CYCLE_LABELS = ("normal", "crackle", "wheeze", "both")
 SEGMENTER_LABELS = ("boundary", "lung_sound", "speech", "contact_noise")
@@ -168,10 +163,7 @@ class CycleBundle(CycleManifest):
 
 def parsed_cycles(values: Mapping[str, Any], path: Path) -> CycleBundle:
     """Return the verified bundle whose ``bundle.json`` holds ``values``."""
-    try:
-        return _verified(from_mapping(CycleManifest, values, MANIFEST), path)
-    except ConfigError as error:
-        raise BundleError(f"bundle {path}: {error}") from None
+    return _verified(checked(CycleManifest, values, path), path)
 
 
 def _verified(manifest: CycleManifest, path: Path) -> CycleBundle:
@@ -211,9 +203,7 @@ def write_cycle_bundle(
     BundleError
         If the folder has a bundle already, or the two do not fit together.
     """
-    folder = Path(folder)
-    if (folder / MANIFEST).exists():
-        raise BundleError(f"folder: expected one without a bundle, got {folder}")
+    folder = empty_folder(folder)
     parts = {"segmenter": segmenter, "classifier": classifier}
     values = {
         "schema_version": SCHEMA_VERSION,
@@ -225,17 +215,14 @@ def write_cycle_bundle(
         "golden": None,
         "provenance": provenance,
     }
-    try:
-        manifest = from_mapping(CycleManifest, values, MANIFEST)
-    except ConfigError as error:
-        raise BundleError(f"bundle {folder}: {error}") from None
-    for part, bundle in parts.items():
-        (folder / part).mkdir(parents=True, exist_ok=True)
-        for entry in bundle.files:
-            if entry != bundle.golden:
-                (folder / part / entry.file).parent.mkdir(parents=True, exist_ok=True)
-                (folder / part / entry.file).write_bytes(bundle.read_bytes(entry))
-    (folder / MANIFEST).write_text(json_text(manifest.to_mapping()), encoding="utf-8")
+    manifest = checked(CycleManifest, values, folder)
+    contents = {
+        f"{part}/{entry.file}": bundle.read_bytes(entry)
+        for part, bundle in parts.items()
+        for entry in bundle.files
+        if entry != bundle.golden
+    }
+    write_files(folder, manifest, contents)
     return _verified(manifest, folder.resolve())
 
 
@@ -258,15 +245,8 @@ def _moved(bundle: Bundle, part: str) -> Manifest:
 
 def write_cycle_golden(bundle: CycleBundle, golden: CycleGolden) -> CycleBundle:
     """Add ``golden`` to a bundle in a folder, or replace the one there is; return the verified bundle."""
-    content = packed(golden)
-    (bundle.path / GOLDEN).write_bytes(content)
-    values = {**shallow(bundle), "golden": file_entry(GOLDEN, content)}
-    del values["path"]
-    for part in ("segmenter", "classifier"):
-        values[part] = _manifest(values[part])
-    manifest = from_mapping(CycleManifest, values, MANIFEST)
-    (bundle.path / MANIFEST).write_text(json_text(manifest.to_mapping()), encoding="utf-8")
-    return _verified(manifest, bundle.path)
+    parts = {"segmenter": _manifest(bundle.segmenter), "classifier": _manifest(bundle.classifier)}
+    return _verified(write_golden_of(CycleManifest, bundle, golden, parts), bundle.path)
 
 
 def _manifest(bundle: Bundle) -> Manifest:

@@ -13,12 +13,9 @@ import numpy.typing as npt
 from streamsed._bundle.file_entry import FileEntry
 from streamsed._bundle.files import (
     GOLDEN,
-    MANIFEST,
     ListedFiles,
     check_array,
     file_entry,
-    json_text,
-    packed,
     read_arrays,
     shallow,
 )
@@ -32,8 +29,9 @@ from streamsed._bundle.manifest import (
     Waveform,
 )
 from streamsed._bundle.side_inputs import SideInputSpec
-from streamsed.config import ClassPost, LogMelConfig, PostConfig, TaggingConfig, from_mapping, require
-from streamsed.errors import BundleError, ConfigError
+from streamsed._bundle.writing import checked, empty_folder, write_files, write_golden_of
+from streamsed.config import ClassPost, LogMelConfig, PostConfig, TaggingConfig, require
+from streamsed.errors import BundleError
 
 
 @dataclass(frozen=True)
@@ -126,10 +124,7 @@ def verified(manifest: Manifest, path: Path) -> Bundle:
 
 def parsed(values: Mapping[str, Any], path: Path) -> Bundle:
     """Return the verified bundle whose ``bundle.json`` holds ``values``."""
-    try:
-        return verified(from_mapping(Manifest, values, MANIFEST), path)
-    except ConfigError as error:
-        raise BundleError(f"bundle {path}: {error}") from None
+    return verified(checked(Manifest, values, path), path)
 
 
 def write_bundle(
@@ -181,9 +176,7 @@ def write_bundle(
     BundleError
         If the folder has a bundle already, or a value does not fit the schema.
     """
-    folder = Path(folder)
-    if (folder / MANIFEST).exists():
-        raise BundleError(f"folder: expected one without a bundle, got {folder}")
+    folder = empty_folder(folder)
     contents: dict[str, bytes] = {}
     entries = []
     for member, models in members.items():
@@ -198,7 +191,7 @@ def write_bundle(
         file = f"{spec.name}_encoder.onnx"
         contents[file] = model.read_bytes() if isinstance(model, Path) else model
         sides.append({**shallow(spec), "encoder": file_entry(file, contents[file])})
-    manifest = {
+    values = {
         "schema_version": SCHEMA_VERSION,
         "name": name,
         "task": "sound_events",
@@ -220,24 +213,12 @@ def write_bundle(
         "golden": None,
         "provenance": provenance,
     }
-    try:
-        checked = from_mapping(Manifest, manifest, MANIFEST)
-    except ConfigError as error:
-        raise BundleError(f"bundle {folder}: {error}") from None
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, content in contents.items():
-        (folder / file).write_bytes(content)
-    (folder / MANIFEST).write_text(json_text(checked.to_mapping()), encoding="utf-8")
-    bundle = verified(checked, folder.resolve())
+    manifest = checked(Manifest, values, folder)
+    write_files(folder, manifest, contents)
+    bundle = verified(manifest, folder.resolve())
     return bundle if golden is None else with_golden(bundle, golden)
 
 
 def with_golden(bundle: Bundle, golden: Golden) -> Bundle:
     """Add ``golden`` to a bundle in a folder, or replace the one there is; return the verified bundle."""
-    content = packed(golden)
-    (bundle.path / GOLDEN).write_bytes(content)
-    values = {**shallow(bundle), "golden": file_entry(GOLDEN, content)}
-    del values["path"]
-    manifest = from_mapping(Manifest, values, MANIFEST)
-    (bundle.path / MANIFEST).write_text(json_text(manifest.to_mapping()), encoding="utf-8")
-    return verified(manifest, bundle.path)
+    return verified(write_golden_of(Manifest, bundle, golden), bundle.path)

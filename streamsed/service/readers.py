@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Protocol
 
@@ -23,7 +24,7 @@ _log = logging.getLogger(__name__)
 _RING_SECONDS = 5.0
 
 
-class _ReadingThread:
+class _ReadingThread(ABC):
     """A thread that reads a source and closes it, as nobody else may while it is reading."""
 
     def __init__(self, source: Source) -> None:
@@ -42,13 +43,13 @@ class _ReadingThread:
         except Exception:
             _log.exception("closing %s failed", self._source.name)
 
+    @abstractmethod
     def _read(self) -> None:
         """Read until the end or until told to stop."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _at_end(self) -> None:
         """Let the worker know."""
-        raise NotImplementedError
 
     def _join(self) -> None:
         # A file is closed by then; a pipe that is silent or a generator that waits may keep its thread.

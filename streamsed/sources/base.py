@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -46,7 +47,7 @@ class Source(Protocol):
         """Let go of file or device; may be called twice, and from another thread."""
 
 
-class SourceBase:
+class SourceBase(ABC):
     """Context manager, position and state check of the sources here."""
 
     name: str
@@ -56,13 +57,13 @@ class SourceBase:
     _position = 0
     _is_open = False
 
+    @abstractmethod
     def open(self) -> None:
         """Get ready to be read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of what was opened."""
-        raise NotImplementedError
 
     def __enter__(self: Self) -> Self:
         self.open()

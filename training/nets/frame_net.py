@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -29,7 +30,7 @@ class HeadOutputs(NamedTuple):
     clip_posteriors: Tensor | None = None
 
 
-class FrameNet(nn.Module):
+class FrameNet(nn.Module, ABC):
     """(log_mel, state...) -> (logits, SOD logits if any, clip posteriors if any, state...).
 
     Training calls :meth:`encode` and :meth:`heads`: the features between them, before dropout, are what the SOD head
@@ -76,9 +77,9 @@ class FrameNet(nn.Module):
         """See :meth:`training.nets.blocks.Encoder.from_block`."""
         return self.encoder.from_block(index, x)
 
+    @abstractmethod
     def heads(self, features: Tensor) -> HeadOutputs:
         """Map features (B, T', C) to the outputs of all heads."""
-        raise NotImplementedError
 
     def forward(self, log_mel: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Map log_mel (B, T, n_mels) and states to the outputs there are and the next states."""

@@ -13,7 +13,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from streamsed.config import LogMelConfig, require
+from streamsed.config import require
 from streamsed.frontend import LogMel
 from training.command_line import run_command
 from training.data.films import DRAWINGS, FilmConfig, draw_still
@@ -30,25 +30,14 @@ from training.data.soundscapes import BackgroundConfig, EventConfig, SoundscapeC
 from training.data.soundscapes.options import add_material_options, material
 from training.encoders.base import AudioInput, EncoderInput, ImageInput, item_shape
 from training.encoders.torch_encoder import TorchEncoder
+from training.encoders.vggish import FRONT_END, LOG_OFFSET, WINDOW_FRAMES
 
 Floats = npt.NDArray[np.float32]
 
 # As VGGish hears, but for the logarithm's offset: 96 frames, one chunk every 60 ms as in section 4.2 of the paper.
 CHUNKS = AudioInput(
-    LogMelConfig(
-        sample_rate=16000,
-        n_fft=512,
-        window_length=400,
-        hop_length=160,
-        n_mels=64,
-        f_min=125.0,
-        f_max=7500.0,
-        mel_scale="htk",
-        area_norm=False,
-        spectrum="magnitude",
-        floor=0.01,
-    ),
-    window_frames=96,
+    replace(FRONT_END, log="ln", floor=LOG_OFFSET),
+    window_frames=WINDOW_FRAMES,
     hop_frames=6,
 )
 STILLS = ImageInput(height=48, width=64, mean=(0.4, 0.4, 0.4), std=(0.25, 0.25, 0.25))
