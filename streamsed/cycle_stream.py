@@ -18,6 +18,7 @@ from streamsed.cycle_classifier import CycleClassifier
 from streamsed.cycle_tracker import CycleTracker, TrackedCycle
 from streamsed.evidence import PosteriorFrames
 from streamsed.latency import CycleLatency
+from streamsed.models import Steps
 from streamsed.posterior_stream import PosteriorStream
 from streamsed.quality import GateChange, QualityGate
 from streamsed.sound_stream import Counts, SoundStream, StreamSettings
@@ -125,18 +126,18 @@ class CycleStream(SoundStream[CycleLatency]):
     # ---- sound
     # ---------------------------------------------------------------------------------------------
 
-    def _analyse(self, mono: Floats) -> list[Record]:
+    def _analyse(self, mono: Floats) -> Steps[list[Record]]:
         if self._taken > self._heard:
             self._heard, self._lost_seconds = self._taken, 0.0
             self._sound_end = self._position / self._rate
         self._history.append(mono)
-        return self._heed(mono, self._posteriors.process(mono))
+        return self._heed(mono, (yield from self._posteriors.process_steps(mono)))
 
-    def _end_piece(self) -> list[Record]:
-        return self._heed(np.empty(0, np.float32), self._posteriors.gap())
+    def _end_piece(self) -> Steps[list[Record]]:
+        return self._heed(np.empty(0, np.float32), (yield from self._posteriors.gap_steps()))
 
-    def _end(self) -> list[Record]:
-        records = self._heed(np.empty(0, np.float32), self._posteriors.flush())
+    def _end(self) -> Steps[list[Record]]:
+        records = self._heed(np.empty(0, np.float32), (yield from self._posteriors.flush_steps()))
         records += self._follow(self._finder.flush(), [])
         return records + self._tell(self._tracker.cut(self._sound_end))
 

@@ -11,6 +11,7 @@ from streamsed.config import EmotionConfig, LatencyProfile, require
 from streamsed.emotion_model import EmotionModel
 from streamsed.errors import FormatError
 from streamsed.latency import EmotionLatency
+from streamsed.models import Steps
 from streamsed.sound_stream import Counts, SoundStream, StreamSettings
 from streamsed.types import EMOTION_DIMENSIONS, Emotion, Record
 from streamsed.voice import VoiceContours
@@ -94,7 +95,9 @@ class EmotionStream(SoundStream[EmotionLatency]):
     # ---- sound
     # ---------------------------------------------------------------------------------------------
 
-    def _analyse(self, mono: Floats) -> list[Record]:
+    def _analyse(self, mono: Floats) -> Steps[list[Record]]:
+        # Its networks run once a hop and on their own: there is nothing to be asked for.
+        yield from ()
         if len(mono) == 0:
             return []
         self._tail = np.concatenate([self._tail, mono])
@@ -115,7 +118,8 @@ class EmotionStream(SoundStream[EmotionLatency]):
         self._tail = self._tail[frames * self._hop_length :]
         self._end_frame += frames
 
-    def _end_piece(self) -> list[Record]:
+    def _end_piece(self) -> Steps[list[Record]]:
+        yield from ()
         frames = self._contours.frame_count(len(self._tail))
         # What came after the last window, or all of a piece too short for one; a fifth of a hop says nothing new.
         if self._end_frame > self._piece_begin and frames * 5 < self._hop_frames:
@@ -127,7 +131,7 @@ class EmotionStream(SoundStream[EmotionLatency]):
         self._begin_piece(frame)
         return []
 
-    def _end(self) -> list[Record]:
+    def _end(self) -> Steps[list[Record]]:
         return self._end_piece()
 
     # ---- records

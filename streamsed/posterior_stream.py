@@ -15,8 +15,11 @@ from streamsed.models import (
     ModelStream,
     Network,
     Outputs,
+    Steps,
     look_ahead_frames,
     model_stream,
+    run_alone,
+    side_by_side,
     warm_up_frames,
 )
 from streamsed.postprocess import fuse
@@ -112,8 +115,14 @@ class PosteriorStream:
 
     def process(self, samples: Floats) -> PosteriorFrames:
         """Take samples, shape (n,) float32, any n; return the posterior frames that became final."""
+        return run_alone(self.process_steps(samples))
+
+    def process_steps(self, samples: Floats) -> Steps[PosteriorFrames]:
+        """As :meth:`process`, for :func:`~streamsed.models.run_together`."""
         frames = self._front_end.process(samples)
-        return self._advance(frames if self._sides is None else self._sides.process(samples, frames))
+        if self._sides is not None:
+            frames = self._sides.process(samples, frames)
+        return (yield from self._advance(frames))
 
     def watch_pictures(self, callback: PresenceCallback) -> None:
         """Have ``callback`` called with the times of new input frames and whether they have a picture."""
@@ -125,39 +134,43 @@ class PosteriorStream:
         assert self._sides is not None  # a model without pictures gets none
         self._sides.push_picture(features, time_seconds)
 
-    def _advance(self, frames: Floats) -> PosteriorFrames:
+    def _advance(self, frames: Floats) -> Steps[PosteriorFrames]:
         returning = [member for member in self._members if member.is_wanted and not member.is_fed]
         ahead = -self._since_gap % self._grid
         if not returning or ahead > len(frames):
-            return self._run(frames)
-        before = self._run(frames[:ahead])
+            return (yield from self._run(frames))
+        before = yield from self._run(frames[:ahead])
         for member in returning:
             member.return_(0 if self._is_windowed and self._since_gap == 0 else self._warm_up)
-        return join_frames([before, self._run(frames[ahead:])])
+        return join_frames([before, (yield from self._run(frames[ahead:]))])
 
-    def _run(self, frames: Floats) -> PosteriorFrames:
+    def _run(self, frames: Floats) -> Steps[PosteriorFrames]:
         self._since_gap += len(frames)
-        for member in self._members:
-            member.has_missed |= not member.is_fed and len(frames) > 0
-        return self._fuse(
-            [member.stream.process(frames) if member.is_fed else None for member in self._members]
-        )
+        if len(frames):
+            self._note_absence()
+        steps = [member.stream.process_steps(frames) for member in self._members if member.is_fed]
+        return self._fuse((yield from side_by_side(steps)))
 
     def gap(self) -> PosteriorFrames:
         """Return what is due before a hole in the signal; call :meth:`resume` after it."""
-        if self._sides is None:
-            return self._end()
-        return join_frames([self._advance(self._sides.end()), self._end()])
+        return run_alone(self.gap_steps())
 
-    def _end(self, finish: bool = False) -> PosteriorFrames:
-        outputs: list[Outputs | None] = []
+    def gap_steps(self) -> Steps[PosteriorFrames]:
+        """As :meth:`gap`, for :func:`~streamsed.models.run_together`."""
+        if self._sides is None:
+            return (yield from self._end())
+        before = yield from self._advance(self._sides.end())
+        return join_frames([before, (yield from self._end())])
+
+    def _note_absence(self) -> None:
         for member in self._members:
-            if not member.is_fed:
-                member.has_missed = True
-                outputs.append(None)
-                continue
-            outputs.append(member.stream.flush() if finish else member.stream.gap())
-        fused = self._fuse(outputs)
+            member.has_missed |= not member.is_fed
+
+    def _end(self, finish: bool = False) -> Steps[PosteriorFrames]:
+        self._note_absence()
+        fed = [member.stream for member in self._members if member.is_fed]
+        steps = [stream.flush_steps() if finish else stream.gap_steps() for stream in fed]
+        fused = self._fuse((yield from side_by_side(steps)))
         if self._is_windowed:
             # Behind a hole every windowed member starts anew, so that none lags behind the others.
             for member in self._members:
@@ -182,11 +195,16 @@ class PosteriorStream:
 
     def flush(self) -> PosteriorFrames:
         """Return what is due at the end; afterwards only :meth:`reset` is legal."""
+        return run_alone(self.flush_steps())
+
+    def flush_steps(self) -> Steps[PosteriorFrames]:
+        """As :meth:`flush`, for :func:`~streamsed.models.run_together`."""
         frames = self._front_end.flush()
         if self._sides is not None:
             # Nothing is left in a front-end whose frames are left-aligned.
             frames = self._sides.end()
-        return join_frames([self._advance(frames), self._end(finish=True)])
+        before = yield from self._advance(frames)
+        return join_frames([before, (yield from self._end(finish=True))])
 
     def reset(self) -> None:
         """Become equal to a new stream."""
@@ -197,20 +215,23 @@ class PosteriorStream:
             member.reset()
         self._frames = self._since_gap = 0
 
-    def _fuse(self, outputs: Sequence[Outputs | None]) -> PosteriorFrames:
-        """Fuse what the members gave; all rows end with the same frame, those of a returning one begin later."""
-        rows = max(len(item.posteriors) for item in outputs if item is not None)
+    def _fuse(self, outputs: Sequence[Outputs]) -> PosteriorFrames:
+        """Fuse what the fed members gave; all rows end with the same frame, those of a returning one begin later."""
+        fed = [member for member in self._members if member.is_fed]
+        rows = max(len(item.posteriors) for item in outputs)
         begins = [
-            rows if item is None else rows - len(item.posteriors) + member.be_quiet(len(item.posteriors))
-            for member, item in zip(self._members, outputs, strict=True)
+            rows - len(item.posteriors) + member.be_quiet(len(item.posteriors))
+            for member, item in zip(fed, outputs, strict=True)
         ]
+        if not any(begins):
+            return self._fuse_rows([(member.weight, item) for member, item in zip(fed, outputs, strict=True)])
         bounds = sorted({0, rows, *begins})
         parts = []
         for begin, end in zip(bounds, bounds[1:] or [0], strict=False):
             taking_part = [
                 (member.weight, _rows(item, rows, begin, end))
-                for member, item, first in zip(self._members, outputs, begins, strict=True)
-                if item is not None and first <= begin
+                for member, item, first in zip(fed, outputs, begins, strict=True)
+                if first <= begin
             ]
             parts.append(self._fuse_rows(taking_part))
         return join_frames(parts)

@@ -17,6 +17,7 @@ from streamsed.config import LatencyProfile, require
 from streamsed.errors import ConfigError, StateError
 from streamsed.health import SignalMonitor
 from streamsed.latency import StreamLatency
+from streamsed.models import Steps, run_alone
 from streamsed.ownership import OneThread
 from streamsed.side_encoders import ImageEncoder
 from streamsed.sources.resample import Resampler
@@ -173,11 +174,11 @@ class SoundStream(ABC, Generic[Latency]):
     # ---------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _analyse(self, mono: Floats) -> list[Record]:
+    def _analyse(self, mono: Floats) -> Steps[list[Record]]:
         """Take sound at the model's rate, shape (n,); ``_position`` is that of the input's end."""
 
     @abstractmethod
-    def _end_piece(self) -> list[Record]:
+    def _end_piece(self) -> Steps[list[Record]]:
         """Return what is due before a hole."""
 
     @abstractmethod
@@ -185,7 +186,7 @@ class SoundStream(ABC, Generic[Latency]):
         """Go on after a hole with the first sample of posterior frame ``frame``."""
 
     @abstractmethod
-    def _end(self) -> list[Record]:
+    def _end(self) -> Steps[list[Record]]:
         """Return what is due at the end."""
 
     @abstractmethod
@@ -299,21 +300,27 @@ class SoundStream(ABC, Generic[Latency]):
         StateError
             After ``flush``, or while another thread is inside.
         """
-        with self._alone("process"):
-            samples = as_samples(chunk)
-            self._check_rate(sample_rate)
-            if len(samples) == 0:
-                return []
-            self._check_channels(samples.shape[1])
-            if len(self._waiting):
-                samples = np.concatenate([self._waiting, samples])
-            records: list[Record] = []
-            step, whole = self._step, len(samples) - len(samples) % self._step
-            for begin in range(0, whole, step):
-                records += self._take(samples[begin : begin + step])
-            # A copy, as the caller may use the memory of his chunk again.
-            self._waiting = samples[whole:].copy()
-            return records
+        return run_alone(self.process_steps(chunk, sample_rate))
+
+    def process_steps(self, chunk: npt.ArrayLike, sample_rate: int | None = None) -> Steps[list[Record]]:
+        """As :meth:`process`, for :func:`~streamsed.models.run_together`: no other call before its end."""
+        return self._accounted("process", self._process(chunk, sample_rate))
+
+    def _process(self, chunk: npt.ArrayLike, sample_rate: int | None) -> Steps[list[Record]]:
+        samples = as_samples(chunk)
+        self._check_rate(sample_rate)
+        if len(samples) == 0:
+            return []
+        self._check_channels(samples.shape[1])
+        if len(self._waiting):
+            samples = np.concatenate([self._waiting, samples])
+        records: list[Record] = []
+        step, whole = self._step, len(samples) - len(samples) % self._step
+        for begin in range(0, whole, step):
+            records += yield from self._take(samples[begin : begin + step])
+        # A copy, as the caller may use the memory of his chunk again.
+        self._waiting = samples[whole:].copy()
+        return records
 
     def _check_rate(self, sample_rate: int | None) -> None:
         if self._rate == 0:
@@ -333,21 +340,22 @@ class SoundStream(ABC, Generic[Latency]):
                 f"got {channels}; reset() it or make another one"
             )
 
-    def _take(self, samples: Floats) -> list[Record]:
+    def _take(self, samples: Floats) -> Steps[list[Record]]:
         """Process one step, shape (n, channels); n > 0."""
         sound, health = self._monitor.process(samples, self._position)
         self._position += len(samples)
         self._taken += len(samples)
         mono = self._resampler.process(mix_down(sound, self._settings.channel))
-        return [*health, *self._analyse(mono)]
+        records = yield from self._analyse(mono)
+        return [*health, *records] if health else records
 
-    def _take_waiting(self) -> list[Record]:
+    def _take_waiting(self) -> Steps[list[Record]]:
         """Process what does not fill a step, before a gap or at the end, and what the stages hold back."""
         if self._rate == 0:
             return []
-        records = self._take(self._waiting) if len(self._waiting) else []
+        records: list[Record] = (yield from self._take(self._waiting)) if len(self._waiting) else []
         self._waiting = self._waiting[:0]
-        return [*records, *self._analyse(self._resampler.flush())]
+        return records + (yield from self._analyse(self._resampler.flush()))
 
     def _tags(self, labels: tuple[str, ...], posteriors: Floats, frames: int) -> list[Tags]:
         """Return the strongest of ``posteriors``, shape (K,), those of the newest of so many frames, if it is time."""
@@ -427,20 +435,26 @@ class SoundStream(ABC, Generic[Latency]):
         StateError
             After ``flush``, or while another thread is inside.
         """
+        return run_alone(self.gap_steps(missing_samples, cause))
+
+    def gap_steps(self, missing_samples: int, cause: GapCause) -> Steps[list[Record]]:
+        """As :meth:`gap`, for :func:`~streamsed.models.run_together`: no other call before its end."""
         require(missing_samples >= 0, "missing_samples", ">= 0", missing_samples)
         require(cause in ("overflow", "device", "overload"), "cause", "overflow, device or overload", cause)
-        with self._alone("gap"):
-            if missing_samples == 0:
-                return []
-            self._check_rate(None)
-            records = self._take_waiting()
-            records += self._end_piece()
-            records.append(Gap(self._position, missing_samples, cause, self._settings.source))
-            self._position += missing_samples
-            self._dropped += missing_samples
-            self._monitor.gap()
-            records += self._resume()
-            return records
+        return self._accounted("gap", self._gap(missing_samples, cause))
+
+    def _gap(self, missing_samples: int, cause: GapCause) -> Steps[list[Record]]:
+        if missing_samples == 0:
+            return []
+        self._check_rate(None)
+        records = yield from self._take_waiting()
+        records += yield from self._end_piece()
+        records.append(Gap(self._position, missing_samples, cause, self._settings.source))
+        self._position += missing_samples
+        self._dropped += missing_samples
+        self._monitor.gap()
+        records += self._resume()
+        return records
 
     def _resume(self) -> list[Record]:
         """Go on after a gap at the next whole posterior frame."""
@@ -463,11 +477,17 @@ class SoundStream(ABC, Generic[Latency]):
         StateError
             When called twice, or while another thread is inside.
         """
-        with self._alone("flush"):
-            records = self._take_waiting()
-            records += self._end()
-            self._finished = True
-            return records
+        return run_alone(self.flush_steps())
+
+    def flush_steps(self) -> Steps[list[Record]]:
+        """As :meth:`flush`, for :func:`~streamsed.models.run_together`: no other call before its end."""
+        return self._accounted("flush", self._flush())
+
+    def _flush(self) -> Steps[list[Record]]:
+        records = yield from self._take_waiting()
+        records += yield from self._end()
+        self._finished = True
+        return records
 
     def reset(self) -> None:
         """Become equal to a new stream.
@@ -483,13 +503,39 @@ class SoundStream(ABC, Generic[Latency]):
 
     @contextmanager
     def _alone(self, verb: str, may_be_finished: bool = False) -> Iterator[None]:
-        source = self._settings.source
         with self._one_thread:
-            if self._finished and not may_be_finished:
-                raise StateError(f"{verb}: expected a stream that was not flushed; reset() {source} first")
+            if not may_be_finished:
+                self._check_open(verb)
             begin = time.perf_counter()
             yield
             self._processing_seconds += time.perf_counter() - begin
+
+    def _check_open(self, verb: str) -> None:
+        if self._finished:
+            source = self._settings.source
+            raise StateError(f"{verb}: expected a stream that was not flushed; reset() {source} first")
+
+    def _accounted(self, verb: str, steps: Steps[list[Record]]) -> Steps[list[Record]]:
+        """Run ``steps`` with nobody else inside, and count its own time and its share of what the networks took."""
+        with self._one_thread:
+            self._check_open(verb)
+            begin = time.perf_counter()
+            try:
+                calls = next(steps)
+                while True:
+                    self._processing_seconds += time.perf_counter() - begin
+                    try:
+                        answers = yield calls
+                    except Exception as error:
+                        begin = time.perf_counter()
+                        calls = steps.throw(error)
+                        continue
+                    begin = time.perf_counter() - sum([answer.seconds for answer in answers])
+                    calls = steps.send(answers)
+            except StopIteration as end:
+                self._processing_seconds += time.perf_counter() - begin
+                records: list[Record] = end.value
+                return records
 
 
 def utc(time_origin: datetime | None) -> datetime | None:

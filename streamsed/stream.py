@@ -11,6 +11,7 @@ import numpy.typing as npt
 from streamsed.config import FrameClock, LatencyProfile, TaggingConfig
 from streamsed.evidence import FrameHistory, PosteriorFrames, uncertainty
 from streamsed.latency import LatencyBudget
+from streamsed.models import Steps
 from streamsed.picture_monitor import PictureMonitor
 from streamsed.posterior_stream import PosteriorStream
 from streamsed.postprocess import Decision, PostChain
@@ -100,11 +101,11 @@ class DetectorStream(SoundStream[LatencyBudget]):
     def _push_picture(self, features: Floats, time_seconds: float) -> None:
         self._posteriors.push_picture(features, time_seconds)
 
-    def _analyse(self, mono: Floats) -> list[Record]:
-        return self._decide(self._posteriors.process(mono))
+    def _analyse(self, mono: Floats) -> Steps[list[Record]]:
+        return self._decide((yield from self._posteriors.process_steps(mono)))
 
-    def _end_piece(self) -> list[Record]:
-        return self._decide(self._posteriors.gap())
+    def _end_piece(self) -> Steps[list[Record]]:
+        return self._decide((yield from self._posteriors.gap_steps()))
 
     def _go_on(self, frame: int) -> list[Record]:
         lost = self._posteriors.resume(frame)
@@ -112,8 +113,8 @@ class DetectorStream(SoundStream[LatencyBudget]):
             pooling.gap(lost)
         return self._records(self._chain.gap(lost)) if lost else []
 
-    def _end(self) -> list[Record]:
-        records = self._decide(self._posteriors.flush())
+    def _end(self) -> Steps[list[Record]]:
+        records = self._decide((yield from self._posteriors.flush_steps()))
         if self._pictures is not None:
             self._pictures.end()
             records += self._pictures.take()

@@ -13,7 +13,7 @@ from streamsed.config import LogMelConfig
 from streamsed.errors import BundleError, ConfigError, FormatError
 from streamsed.frontend import LogMel
 from streamsed.models import load_network
-from streamsed.models.base import zero_state
+from streamsed.models.model_stream import zero_state
 
 
 def network_on_the_whole(bundle, samples):

@@ -19,7 +19,7 @@ from streamsed.config import LATENCY_PROFILES, LatencyProfile
 from streamsed.errors import BundleError, ConfigError
 from streamsed.models import load_network, look_ahead_frames, model_stream
 from streamsed.models import onnx as onnx_backend
-from streamsed.models.base import zero_state
+from streamsed.models.model_stream import zero_state
 
 N_MELS = FRONT_END.n_mels
 BALANCED = LATENCY_PROFILES["balanced"]

@@ -11,10 +11,12 @@ import numpy as np
 from streamsed.bundle import Backend, Bundle, Manifest, Member
 from streamsed.config import LatencyProfile, require
 from streamsed.errors import BundleError
-from streamsed.models.base import Graph, ModelStream, Network, Outputs, Provider, zero_state
+from streamsed.models.base import Graph, Network, Outputs, Provider
 from streamsed.models.causal import CausalStream
 from streamsed.models.exported import ExportedNetwork
 from streamsed.models.foreign import ForeignNetwork
+from streamsed.models.model_stream import ModelStream, zero_state
+from streamsed.models.steps import Steps, run_alone, run_together, side_by_side
 from streamsed.models.windowed import ClipWindows, FrameWindows, window_latency_frames
 
 __all__ = [
@@ -23,10 +25,14 @@ __all__ = [
     "Network",
     "Outputs",
     "Provider",
+    "Steps",
     "load_graph",
     "load_network",
     "look_ahead_frames",
     "model_stream",
+    "run_alone",
+    "run_together",
+    "side_by_side",
     "warm_up_frames",
 ]
 

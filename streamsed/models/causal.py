@@ -5,15 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from streamsed.bundle import Manifest
-from streamsed.models.base import (
-    Floats,
-    ModelStream,
-    Network,
-    Outputs,
-    State,
-    empty_outputs,
-    zero_state,
-)
+from streamsed.models.base import Floats, Network, Outputs, State
+from streamsed.models.model_stream import ModelStream, empty_outputs, zero_state
+from streamsed.models.steps import Call, Steps
 
 
 class CausalStream(ModelStream):
@@ -44,7 +38,7 @@ class CausalStream(ModelStream):
         self._last = None
         self._discard = self.latency_frames // self._stride
 
-    def _advance(self, frames: Floats) -> Outputs:
+    def _advance(self, frames: Floats) -> Steps[Outputs]:
         if len(self._waiting):
             frames = np.concatenate([self._waiting, frames])
         whole = len(frames) - len(frames) % self._stride
@@ -53,20 +47,21 @@ class CausalStream(ModelStream):
         if whole == 0:
             return empty_outputs(self._manifest)
         self._last = frames[whole - 1 : whole].copy()
-        return self._run(frames[:whole])
+        return (yield from self._run(frames[:whole]))
 
-    def _run(self, frames: Floats) -> Outputs:
-        outputs, self._state = self._network.run(frames[np.newaxis], self._state)
+    def _run(self, frames: Floats) -> Steps[Outputs]:
+        (answer,) = yield (Call(self._network, frames[np.newaxis], self._state),)
+        outputs, self._state = answer.outputs, answer.state
         skip = min(self._discard, outputs.posteriors.shape[1])
         self._discard -= skip
         confidence = None if outputs.confidence is None else outputs.confidence[0, skip:]
         return Outputs(outputs.posteriors[0, skip:], confidence)
 
-    def _end(self) -> Outputs:
+    def _end(self) -> Steps[Outputs]:
         self._waiting = self._waiting[:0]
         if self.latency_frames == 0 or self._last is None:
             return empty_outputs(self._manifest)
-        outputs = self._run(np.repeat(self._last, self.latency_frames, axis=0))
+        outputs = yield from self._run(np.repeat(self._last, self.latency_frames, axis=0))
         self._forget_due()
         return outputs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamsed.bundle import Manifest
 from streamsed.errors import BundleError
-from streamsed.models.base import Floats, Graph, Outputs, State
+from streamsed.models.base import Floats, Graph, Outputs, State, has_free_batch
 
 
 class ExportedNetwork:
@@ -21,6 +21,12 @@ class ExportedNetwork:
     ------
     BundleError
         If the graph names its tensors, and otherwise than the manifest.
+
+    Attributes
+    ----------
+    takes_lanes : bool
+        What the graph says of its batch axes; TorchScript does not say, but the contract of export is that they are
+        free.
     """
 
     def __init__(self, graph: Graph, manifest: Manifest, where: str) -> None:
@@ -33,6 +39,9 @@ class ExportedNetwork:
         ):
             if found is not None and expected != found:
                 raise BundleError(f"{where}: {kind}: expected {expected}, got {found}")
+        self.takes_lanes = has_free_batch(graph, default=True) and all(
+            entry.shape[:1] == (1,) for entry in manifest.state
+        )
         self._graph = graph
         self._where = where
         self._n_outputs = len(manifest.outputs)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
 from streamsed.bundle import Activation, InputLayout, Manifest, OutputLayout
 from streamsed.errors import BundleError
-from streamsed.models.base import Floats, Graph, Outputs, State
+from streamsed.models.base import Floats, Graph, Outputs, State, has_free_batch
 
 # Rounding may leave [0, 1] by so much; what leaves it further is no posterior.
 TOLERANCE = 1e-4
+# By how much a window's posteriors may depend on its company in a run, which rounding explains.
+_LANE_TOLERANCE = 1e-5
 
 
 class ForeignNetwork:
@@ -31,6 +35,11 @@ class ForeignNetwork:
     ------
     BundleError
         If the graph has more inputs than one, or no output of that name.
+
+    Attributes
+    ----------
+    takes_lanes : bool
+        Whether the graph has a free batch axis and keeps what is on it apart, which is tried on noise.
     """
 
     def __init__(self, graph: Graph, manifest: Manifest, where: str) -> None:
@@ -43,12 +52,26 @@ class ForeignNetwork:
             names = list(graph.output_names)
             raise BundleError(f"{where}: outputs: expected {layout.output!r} among them, got {names}")
         self._graph = graph
+        frames = manifest.streaming.window_frames or manifest.time_stride
+        self._window_shape = frames, manifest.frame_shape[1]
         self._layout = layout
         self._where = where
         self._stride = manifest.time_stride
         self._frame_seconds = manifest.clock.frame_seconds
         self._n_labels = len(manifest.labels)
         self._columns = None if layout.columns is None else np.array(layout.columns, np.intp)
+
+    @functools.cached_property
+    def takes_lanes(self) -> bool:
+        """Try whether two windows give together what they give alone: some graphs normalise over their batch."""
+        layout = self._layout
+        batched = layout.input_layout.startswith("B") and layout.output_layout.startswith("B")
+        if not batched or not has_free_batch(self._graph, default=False):
+            return False
+        noise = np.random.default_rng(0).normal(0.0, 0.1, (2, *self._window_shape)).astype(np.float32)
+        together = self.run(noise, ())[0].posteriors
+        alone = np.concatenate([self.run(noise[lane : lane + 1], ())[0].posteriors for lane in range(2)])
+        return together.shape == alone.shape and bool(np.abs(together - alone).max() <= _LANE_TOLERANCE)
 
     def run(self, frames: Floats, state: State) -> tuple[Outputs, State]:
         """Map input frames, shape (B, T, bands or samples), to posteriors; there is no state."""

@@ -7,14 +7,9 @@ from abc import abstractmethod
 import numpy as np
 
 from streamsed.bundle import Manifest
-from streamsed.models.base import (
-    Floats,
-    ModelStream,
-    Network,
-    Outputs,
-    empty_outputs,
-    join_outputs,
-)
+from streamsed.models.base import Floats, Network, Outputs
+from streamsed.models.model_stream import ModelStream, empty_outputs, join_outputs
+from streamsed.models.steps import Call, Steps
 
 # A clip-level posterior stands for the hop in the middle of its window: half of what a window has more than
 # a hop lies behind that hop.
@@ -79,21 +74,21 @@ class WindowedStream(ModelStream):
         self._ran_to = 0
         self._final = 0
 
-    def _advance(self, frames: Floats) -> Outputs:
+    def _advance(self, frames: Floats) -> Steps[Outputs]:
         # A copy, as the caller may use the memory of his frames again; joined only when a window is due.
         self._parts.append(frames.copy())
         self._received += len(frames)
         parts = [empty_outputs(self._manifest)]
         while self._next_end <= self._received:
             if self._next_end > self._wait:
-                self._add_window(self._next_end, self._run(self._next_end))
+                self._add_window(self._next_end, (yield from self._run(self._next_end)))
                 parts.append(self._finish(self._next_end - self._wait))
             # The last window of the signal may end before the next regular one, so this one's frames stay.
             self._forget(self._next_end - self._window)
             self._next_end += self._hop
         return join_outputs(parts)
 
-    def _run(self, end: int) -> Outputs:
+    def _run(self, end: int) -> Steps[Outputs]:
         """Run the window that ends at frame ``end``."""
         if self._parts:
             self._frames = np.concatenate([self._frames, *self._parts])
@@ -103,8 +98,8 @@ class WindowedStream(ModelStream):
         frames = self._frames[max(begin, 0) - self._first : end - self._first]
         if begin < 0:
             frames = self._filled(frames, -begin)
-        outputs, _ = self._network.run(np.ascontiguousarray(frames[np.newaxis]), ())
-        return outputs
+        (answer,) = yield (Call(self._network, np.ascontiguousarray(frames[np.newaxis]), ()),)
+        return answer.outputs
 
     def _filled(self, frames: Floats, count: int) -> Floats:
         """Return ``frames`` with so many before them."""
@@ -128,10 +123,10 @@ class WindowedStream(ModelStream):
         self._frames = self._frames[count:]
         self._first += count
 
-    def _end(self) -> Outputs:
+    def _end(self) -> Steps[Outputs]:
         end = self._received - self._received % self._stride
         if end > self._ran_to:
-            self._add_window(end, self._run(end))
+            self._add_window(end, (yield from self._run(end)))
         outputs = self._finish(end)
         self._begin()
         return outputs
