@@ -160,9 +160,13 @@ class FrameHistory:
         self, begin: int, end: int, confidence: float | Floats, members: int | npt.NDArray[np.int64]
     ) -> None:
         capacity = len(self._members)
-        numbers = np.arange(max(begin, end - capacity), end) % capacity
+        place = begin % capacity
+        if place + end - begin <= capacity:
+            places: slice | npt.NDArray[np.int64] = slice(place, place + end - begin)
+        else:
+            places = np.arange(max(begin, end - capacity), end) % capacity
         for target, values in ((self._confidence, confidence), (self._members, members)):
-            target[numbers] = values[-capacity:] if isinstance(values, np.ndarray) else values
+            target[places] = values[-capacity:] if isinstance(values, np.ndarray) else values
         self._end = max(self._end, end)
 
     def _span(self, onset: float, offset: float) -> npt.NDArray[np.int64]:

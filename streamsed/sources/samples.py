@@ -13,6 +13,10 @@ from streamsed.errors import ConfigError
 
 ChannelSelection: TypeAlias = Literal["mix"] | int | Sequence[int]
 
+_FLOAT32 = np.dtype(np.float32)
+_INT16 = np.dtype(np.int16)
+_KNOWN_TYPES = frozenset((_FLOAT32, np.dtype(np.float64), _INT16))
+
 # More channels than any device has: an array (channels, n) given by mistake is caught by it.
 MAX_CHANNELS = 256
 
@@ -32,8 +36,7 @@ def as_samples(chunk: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """
     array: npt.NDArray[Any] = np.asarray(chunk)
     # An empty list has no type to speak of.
-    known = array.dtype in (np.float32, np.float64, np.int16) or array.size == 0
-    if not known:
+    if array.dtype not in _KNOWN_TYPES and array.size > 0:
         raise ConfigError(f"chunk: expected float32, float64 or int16, got {str(array.dtype)!r}")
     if not (array.ndim == 1 or (array.ndim == 2 and 1 <= array.shape[1] <= MAX_CHANNELS)):
         raise ConfigError(
@@ -42,11 +45,13 @@ def as_samples(chunk: npt.ArrayLike) -> npt.NDArray[np.float32]:
         )
     if array.ndim == 1:
         array = array[:, np.newaxis]
-    if array.dtype == np.int16:
+    if array.dtype == _FLOAT32:
+        return array
+    if array.dtype == _INT16:
         return array.astype(np.float32) * np.float32(1 / 32768)
     # What float32 cannot hold becomes Inf, which the stream reports.
     with np.errstate(over="ignore"):
-        return array.astype(np.float32, copy=False)
+        return array.astype(np.float32)
 
 
 def check_selection(selection: ChannelSelection, channels: int) -> None:
@@ -81,10 +86,13 @@ def mix_down(
     ConfigError
         A channel that is not there.
     """
-    check_selection(selection, samples.shape[1])
+    channels = samples.shape[1]
+    if channels == 1 and isinstance(selection, str) and selection == "mix":
+        return samples[:, 0]
+    check_selection(selection, channels)
     if isinstance(selection, (int, np.integer)):
         return samples[:, selection]
-    if samples.shape[1] == 1:
+    if channels == 1:
         return samples[:, 0]
     chosen = samples if isinstance(selection, str) else samples[:, list(selection)]
     mixed: npt.NDArray[np.float32] = chosen.mean(axis=1, dtype=np.float32)
