@@ -67,9 +67,8 @@ void RunningNormalisation::apply(float* frames, std::int64_t count) {
   }
 }
 
-OnlineLogMel::OnlineLogMel(std::shared_ptr<const LogMel> log_mel)
+LogMelState::LogMelState(std::shared_ptr<const LogMel> log_mel)
     : log_mel_(std::move(log_mel)),
-      scratch_(*log_mel_),
       running_(log_mel_->config()),
       is_running_(log_mel_->config().normalisation == Normalisation::running) {
   const LogMelConfig& config = log_mel_->config();
@@ -78,52 +77,40 @@ OnlineLogMel::OnlineLogMel(std::shared_ptr<const LogMel> log_mel)
   pending_.assign(static_cast<std::size_t>(2 * config.window_length + kFramesPerBlock * config.hop_length), 0.0f);
 }
 
-void OnlineLogMel::require_open() const {
-  if (flushed_) throw StateError("OnlineLogMel: expected reset() after flush(), got another call");
-}
-
-std::int64_t OnlineLogMel::frames_after(std::int64_t n) const {
-  return log_mel_->config().frame_count(pending_count_ + n - std::min(to_skip_, n));
-}
-
-void OnlineLogMel::process(const float* samples, std::int64_t n, float* out) {
-  require_open();
+void LogMelState::process(const float* samples, std::int64_t n, LogMel::Scratch& scratch, float* out) {
+  grid_.require_open();
   const LogMelConfig& config = log_mel_->config();
   const std::int64_t hop = config.hop_length;
   float* const first_out = out;
-  position_ += n;
-
-  const std::int64_t skipped = std::min(to_skip_, n);
+  std::int64_t kept = grid_.pending;
+  const std::int64_t skipped = std::min(grid_.to_skip, n);
+  grid_.advance(config, n);
   samples += skipped;
   n -= skipped;
-  to_skip_ -= skipped;
 
   // Frames that begin in pending_ are finished there with the head of the chunk; later ones are read from the chunk
   // itself.
-  while (pending_count_ > 0 && n > 0) {
-    const std::int64_t room = static_cast<std::int64_t>(pending_.size()) - pending_count_;
+  while (kept > 0 && n > 0) {
+    const std::int64_t room = static_cast<std::int64_t>(pending_.size()) - kept;
     const std::int64_t taken = std::min(room, n);
-    std::copy_n(samples, taken, pending_.data() + pending_count_);
-    const std::int64_t total = pending_count_ + taken;
+    std::copy_n(samples, taken, pending_.data() + kept);
+    const std::int64_t total = kept + taken;
     std::int64_t count = config.frame_count(total);
-    const std::int64_t frames_begun = (pending_count_ + hop - 1) / hop;
+    const std::int64_t frames_begun = (kept + hop - 1) / hop;
     const bool leaves_pending = count >= frames_begun && n > taken;
     if (leaves_pending) count = frames_begun;
-    log_mel_->compute(pending_.data(), count, scratch_, out);
+    log_mel_->compute(pending_.data(), count, scratch, out);
     out += count * config.n_mels;
-    next_frame_ += count;
     const std::int64_t used = count * hop;
     if (leaves_pending || used >= total) {
       // The next frame begins in the chunk (or beyond it).
-      const std::int64_t advance = used - pending_count_;
-      const std::int64_t inside = std::min(advance, n);
+      const std::int64_t inside = std::min(used - kept, n);
       samples += inside;
       n -= inside;
-      to_skip_ = advance - inside;
-      pending_count_ = 0;
+      kept = 0;
     } else {
       std::copy(pending_.data() + used, pending_.data() + total, pending_.data());
-      pending_count_ = total - used;
+      kept = total - used;
       samples += taken;
       n -= taken;
     }
@@ -131,44 +118,27 @@ void OnlineLogMel::process(const float* samples, std::int64_t n, float* out) {
 
   if (n > 0) {
     const std::int64_t count = config.frame_count(n);
-    log_mel_->compute(samples, count, scratch_, out);
+    log_mel_->compute(samples, count, scratch, out);
     out += count * config.n_mels;
-    next_frame_ += count;
     const std::int64_t used = std::min(count * hop, n);
-    to_skip_ = count * hop - used;
     std::copy_n(samples + used, n - used, pending_.data());
-    pending_count_ = n - used;
   }
   if (is_running_) running_.apply(first_out, (out - first_out) / config.n_mels);
 }
 
-void OnlineLogMel::flush() {
-  require_open();
-  flushed_ = true;
+void LogMelState::flush() {
+  grid_.require_open();
+  grid_.flushed = true;
 }
 
-void OnlineLogMel::reset() {
+void LogMelState::reset() {
   running_.reset();
-  pending_count_ = 0;
-  to_skip_ = 0;
-  position_ = 0;
-  next_frame_ = 0;
-  flushed_ = false;
+  grid_ = FrameGrid{};
 }
 
-std::int64_t OnlineLogMel::skip(std::int64_t missing) {
-  require_open();
-  require(missing >= 0, "missing", "samples of 0 or more", missing);
-  if (missing == 0) return 0;
-  position_ += missing;
-  const std::int64_t hop = log_mel_->config().hop_length;
-  const std::int64_t next = (position_ + hop - 1) / hop;
-  const std::int64_t frame = std::max(next, next_frame_);
-  const std::int64_t lost = frame - next_frame_;
-  next_frame_ = frame;
-  to_skip_ = frame * hop - position_;
-  pending_count_ = 0;
-  return lost;
+std::int64_t LogMelState::skip(std::int64_t missing) {
+  grid_.require_open();
+  return grid_.skip(log_mel_->config(), missing);
 }
 
 }  // namespace streamsed

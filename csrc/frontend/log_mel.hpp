@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/busy.hpp"
 #include "frontend/aligned.hpp"
+#include "frontend/frame_grid.hpp"
 #include "frontend/frame_plan.hpp"
 #include "frontend/log_mel_config.hpp"
 
@@ -59,18 +61,20 @@ class RunningNormalisation {
   std::int64_t seen_ = 0;
 };
 
-// Samples in, frames out, in any chunking: the same bits as one big chunk. All state of one stream; one owner.
-class OnlineLogMel {
+// All state of one stream; the scratch is that of the thread which calls. Samples in, frames out, in any chunking: the
+// same bits as one big chunk.
+class LogMelState {
  public:
-  explicit OnlineLogMel(std::shared_ptr<const LogMel> log_mel);
+  explicit LogMelState(std::shared_ptr<const LogMel> log_mel);
 
   const LogMel& log_mel() const { return *log_mel_; }
+  const FrameGrid& grid() const { return grid_; }
 
   // Frames that `n` further samples complete.
-  std::int64_t frames_after(std::int64_t n) const;
+  std::int64_t frames_after(std::int64_t n) const { return grid_.frames_after(log_mel_->config(), n); }
 
   // out has frames_after(n) * n_mels values.
-  void process(const float* samples, std::int64_t n, float* out);
+  void process(const float* samples, std::int64_t n, LogMel::Scratch& scratch, float* out);
 
   // Frames are left-aligned, so nothing is left to give: samples of an unfinished frame are forgotten. Then only
   // reset().
@@ -82,26 +86,37 @@ class OnlineLogMel {
   // frames were skipped.
   std::int64_t skip(std::int64_t missing);
 
-  std::int64_t position_samples() const { return position_; }
-  std::int64_t position_frames() const { return next_frame_; }
-  int latency_samples() const { return log_mel_->config().window_length - 1; }
-
-  BusyFlag& busy() { return busy_; }
-
  private:
-  void require_open() const;
-
   std::shared_ptr<const LogMel> log_mel_;
-  LogMel::Scratch scratch_;
   RunningNormalisation running_;
   bool is_running_;
   // The samples from the start of the next frame on; fewer than a window between calls.
   AlignedVector<float> pending_;
-  std::int64_t pending_count_ = 0;
-  std::int64_t to_skip_ = 0;  // samples to drop before the next frame begins (hop > window, or after a gap)
-  std::int64_t position_ = 0;
-  std::int64_t next_frame_ = 0;
-  bool flushed_ = false;
+  FrameGrid grid_;
+};
+
+// A stream with a scratch of its own; one owner.
+class OnlineLogMel {
+ public:
+  explicit OnlineLogMel(std::shared_ptr<const LogMel> log_mel)
+      : state_(std::move(log_mel)), scratch_(state_.log_mel()) {}
+
+  const LogMel& log_mel() const { return state_.log_mel(); }
+  std::int64_t frames_after(std::int64_t n) const { return state_.frames_after(n); }
+  void process(const float* samples, std::int64_t n, float* out) { state_.process(samples, n, scratch_, out); }
+  void flush() { state_.flush(); }
+  void reset() { state_.reset(); }
+  std::int64_t skip(std::int64_t missing) { return state_.skip(missing); }
+
+  std::int64_t position_samples() const { return state_.grid().position; }
+  std::int64_t position_frames() const { return state_.grid().next_frame; }
+  int latency_samples() const { return state_.log_mel().config().window_length - 1; }
+
+  BusyFlag& busy() { return busy_; }
+
+ private:
+  LogMelState state_;
+  LogMel::Scratch scratch_;
   BusyFlag busy_;
 };
 
