@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find csrc -name '*.?pp' -o -name CMakeLists.txt)
+SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find csrc -name '*.?pp' -o -name '*.cu' -o -name CMakeLists.txt)
 
 .PHONY: demo test test-python test-cpp lint stubs bench clean
 
@@ -26,7 +26,7 @@ lint: $(VENV)/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	find csrc -name '*.?pp' | xargs $(BIN)/clang-format --dry-run --Werror
+	find csrc -name '*.?pp' -o -name '*.cu' | xargs $(BIN)/clang-format --dry-run --Werror
 
 # Rewrites the type stubs of the compiled core; tests/test_stubs.py compares them.
 stubs: $(VENV)/.development

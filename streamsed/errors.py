@@ -37,3 +37,11 @@ class BundleError(StreamsedError):
 
 class OutputError(StreamsedError):
     """A result that cannot be written: the file exists already, its folder does not, or the disk is full."""
+
+
+class GpuError(StreamsedError, RuntimeError):
+    """A CUDA call that failed; the message names it and says why."""
+
+
+class GpuOutOfMemory(GpuError, MemoryError):  # noqa: N818 - public name
+    """The GPU has less free memory than was asked for; the message has both numbers."""

@@ -12,7 +12,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CSRC = ROOT / "csrc"
 # A folder may include itself and lower floors.
-CPP_FLOORS = {"testing": 0, "base": 1, "audio": 2, "frontend": 2, "post": 2, "pipeline": 3, "bindings": 4}
+CPP_FLOORS = {
+    "testing": 0,
+    "base": 1,
+    "cuda": 2,
+    "audio": 3,
+    "frontend": 3,
+    "post": 3,
+    "pipeline": 4,
+    "bindings": 5,
+}
+SOURCES = sorted(path for path in CSRC.rglob("*.*") if path.suffix in {".hpp", ".cpp", ".cu"})
 
 
 def test_python_imports_go_downwards():
@@ -26,7 +36,7 @@ def test_python_imports_go_downwards():
 def test_cpp_includes_go_downwards():
     wrong = []
     seen = 0
-    for path in sorted(CSRC.rglob("*.?pp")):
+    for path in SOURCES:
         folder = path.relative_to(CSRC).parts[0]
         for included in re.findall(r'#include "([a-z_]+)/', path.read_text()):
             seen += 1
@@ -40,17 +50,29 @@ def test_cpp_includes_go_downwards():
 def test_pybind11_stays_in_the_bindings():
     outside = [
         str(path.relative_to(ROOT))
-        for path in CSRC.rglob("*.?pp")
+        for path in SOURCES
         if "pybind11" in path.read_text() and path.relative_to(CSRC).parts[0] != "bindings"
     ]
     assert not outside
+
+
+def test_cuda_stays_in_its_folder_and_in_kernels():
+    pattern = re.compile(r"\bcuda[A-Z]\w+\(|\bcuda\w+_t\b|<cuda|<<<")
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in SOURCES
+        if path.relative_to(CSRC).parts[0] != "cuda"
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if pattern.search(line)
+    ]
+    assert not wrong
 
 
 def test_the_core_neither_prints_nor_exits():
     pattern = re.compile(r"std::cout|std::cerr|\bprintf\(|\bexit\(|\babort\(|\bassert\(")
     wrong = [
         f"{path.relative_to(ROOT)}:{number}"
-        for path in CSRC.rglob("*.?pp")
+        for path in SOURCES
         if not path.stem.endswith("_test")
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if pattern.search(line)

@@ -18,6 +18,18 @@ class StateError : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
+// A call of the CUDA runtime that failed: streamsed.errors.GpuError.
+class GpuError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// streamsed.errors.GpuOutOfMemory.
+class GpuOutOfMemory : public GpuError {
+ public:
+  using GpuError::GpuError;
+};
+
 namespace detail {
 template <class... Parts>
 std::string concat(const Parts&... parts) {

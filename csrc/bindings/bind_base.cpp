@@ -13,6 +13,10 @@ void bind_base(py::module_& m) {
       if (pointer) std::rethrow_exception(pointer);
     } catch (const ConfigError& error) {
       py::set_error(py::module_::import("streamsed.errors").attr("ConfigError"), error.what());
+    } catch (const GpuOutOfMemory& error) {
+      py::set_error(py::module_::import("streamsed.errors").attr("GpuOutOfMemory"), error.what());
+    } catch (const GpuError& error) {
+      py::set_error(py::module_::import("streamsed.errors").attr("GpuError"), error.what());
     } catch (const StateError& error) {
       py::set_error(py::module_::import("streamsed.errors").attr("StateError"), error.what());
     }

@@ -1,0 +1,15 @@
+#include "base/errors.hpp"
+#include "cuda/device.hpp"
+
+// A build without CUDA.
+namespace streamsed::cuda {
+
+std::string build() { return "none"; }
+int device_count() { return 0; }
+std::string describe() { return "no GPU: this build is without CUDA"; }
+
+void require_device() {
+  fail_config("provider", "cpu, auto, or cuda where there is a GPU", "cuda in a build without CUDA");
+}
+
+}  // namespace streamsed::cuda
