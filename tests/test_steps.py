@@ -7,39 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import scene
+from toy_lanes import Adder, lane
 
 from streamsed.errors import BundleError, ConfigError, StateError
-from streamsed.models import run_alone, run_together, side_by_side
-from streamsed.models.base import Outputs
+from streamsed.models import answer_lanes, run_alone, run_together, side_by_side
 from streamsed.models.steps import Call
 
 RATE = 16000
-
-
-class Adder:
-    """A network that adds its input to its state, and counts how often it was run with how many lanes."""
-
-    def __init__(self, takes_lanes=True, poison=None):
-        self.takes_lanes = takes_lanes
-        self.poison = poison
-        self.batches = []
-
-    def run(self, frames, state):
-        self.batches.append(len(frames))
-        if self.poison is not None and (frames == self.poison).any():
-            raise BundleError(f"poison: {self.poison}")
-        total = state[0] + frames.sum(axis=1)
-        return Outputs(np.repeat(total[:, np.newaxis], frames.shape[1], axis=1), None), (total,)
-
-
-def lane(network, values):
-    """Feed ``values`` one by one; return the last output."""
-    state = (np.zeros((1, 1), np.float32),)
-    last = None
-    for value in values:
-        (answer,) = yield (Call(network, np.full((1, 1, 1), value, np.float32), state),)
-        state, last = answer.state, answer.outputs.posteriors[0, -1, 0]
-    return last
 
 
 @given(
@@ -111,6 +85,17 @@ def test_alone_an_error_is_raised_where_the_network_was_called():
     with pytest.raises(BundleError, match="poison"):
         run_alone(careful(Adder(poison=13)))
     assert seen == ["closed"]
+
+
+def test_the_answers_of_each_lane_are_its_own():
+    network = Adder(poison=13)
+    state = (np.zeros((1, 1), np.float32),)
+    calls = [Call(network, np.full((1, 1, 1), value, np.float32), state) for value in (1, 2, 13, 4)]
+    found = answer_lanes([calls[:2], [calls[2]], [], [calls[3]]])
+    assert [answer.state[0][0, 0] for answer in found[0]] == [1, 2]
+    assert isinstance(found[1], BundleError)
+    assert list(found[2]) == []
+    assert found[3][0].state[0][0, 0] == 4
 
 
 def test_side_by_side_asks_for_all_networks_at_once():

@@ -16,7 +16,7 @@ from streamsed.models.causal import CausalStream
 from streamsed.models.exported import ExportedNetwork
 from streamsed.models.foreign import ForeignNetwork
 from streamsed.models.model_stream import ModelStream, zero_state
-from streamsed.models.steps import Steps, run_alone, run_together, side_by_side
+from streamsed.models.steps import Steps, answer_lanes, drive, run_alone, run_together, side_by_side
 from streamsed.models.windowed import ClipWindows, FrameWindows, window_latency_frames
 
 __all__ = [
@@ -26,6 +26,8 @@ __all__ = [
     "Outputs",
     "Provider",
     "Steps",
+    "answer_lanes",
+    "drive",
     "load_graph",
     "load_network",
     "look_ahead_frames",

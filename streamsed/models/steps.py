@@ -7,7 +7,7 @@ its result. :func:`run_alone` answers one lane, :func:`run_together` many lanes 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -40,13 +40,13 @@ class Answer(NamedTuple):
 Steps: TypeAlias = Generator[Sequence[Call], Sequence[Answer], T]
 
 
-def run_alone(steps: Steps[T]) -> T:
-    """Run one lane to its end, one network after the other; errors of a network are raised where it was called."""
+def drive(steps: Steps[T], answer: Callable[[Sequence[Call]], Sequence[Answer]]) -> T:
+    """Run one lane to its end; what ``answer`` raises is raised where the network was called."""
     try:
         calls = next(steps)
         while True:
             try:
-                answers = [_answer(call) for call in calls]
+                answers = answer(calls)
             except Exception as error:
                 calls = steps.throw(error)
             else:
@@ -54,6 +54,11 @@ def run_alone(steps: Steps[T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+
+
+def run_alone(steps: Steps[T]) -> T:
+    """Run one lane to its end, one network after the other."""
+    return drive(steps, lambda calls: [_answer(call) for call in calls])
 
 
 def run_together(lanes: Sequence[Steps[T]], max_batch: int | None = None) -> list[T | Exception]:
@@ -93,7 +98,7 @@ def run_together(lanes: Sequence[Steps[T]], max_batch: int | None = None) -> lis
         advance(number, None)
     while following:
         waiting, following = following, []
-        answers = _answer_all([calls for _, calls in waiting], max_batch)
+        answers = answer_lanes([calls for _, calls in waiting], max_batch)
         for (number, _), given in zip(waiting, answers, strict=True):
             advance(number, given)
     return results
@@ -128,8 +133,25 @@ def _answer(call: Call) -> Answer:
     return Answer(outputs, state, time.perf_counter() - begin)
 
 
-def _answer_all(asked: Sequence[Sequence[Call]], max_batch: int | None) -> list[Sequence[Answer] | Exception]:
-    """Answer the calls of every lane; where a run fails, each of its lanes is tried alone to find whose it is."""
+def answer_lanes(
+    asked: Sequence[Sequence[Call]], max_batch: int | None = None
+) -> list[Sequence[Answer] | Exception]:
+    """Answer the calls of several lanes, each network once for as many of them as need it.
+
+    Where a run fails, each of its lanes is tried alone to find whose fault it is.
+
+    Parameters
+    ----------
+    asked : sequence of sequence of Call
+        What each lane asks for.
+    max_batch : int, optional
+        As in :func:`run_together`.
+
+    Returns
+    -------
+    list
+        For each lane its answers, or the exception of its networks.
+    """
     groups: dict[tuple[int, tuple[int, ...]], list[tuple[int, int]]] = {}
     for lane, calls in enumerate(asked):
         for place, call in enumerate(calls):
