@@ -8,5 +8,6 @@ void bind_base(pybind11::module_& m);
 void bind_audio(pybind11::module_& m);
 void bind_frontend(pybind11::module_& m);
 void bind_post(pybind11::module_& m);
+void bind_signal(pybind11::module_& m);
 
 }  // namespace streamsed::bindings

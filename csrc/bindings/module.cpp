@@ -6,4 +6,5 @@ PYBIND11_MODULE(_core, m) {
   streamsed::bindings::bind_audio(m);
   streamsed::bindings::bind_frontend(m);
   streamsed::bindings::bind_post(m);
+  streamsed::bindings::bind_signal(m);
 }
