@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from streamsed.detector import Detector, DetectorStream, load
     from streamsed.emotion import EmotionDetector, EmotionStream
     from streamsed.respiration import CycleDetector, CycleStream
-    from streamsed.service import listen
+    from streamsed.service import DetectorPool, PoolLane, listen
 
 # Name -> module that has it: the import of streamsed stays fast (numpy only), see tests/test_import_time.py.
 _LAZY = {
@@ -22,15 +22,19 @@ _LAZY = {
     "EmotionDetector": "streamsed.emotion",
     "EmotionStream": "streamsed.emotion",
     "listen": "streamsed.service",
+    "DetectorPool": "streamsed.service",
+    "PoolLane": "streamsed.service",
 }
 
 __all__ = [
     "CycleDetector",
     "CycleStream",
     "Detector",
+    "DetectorPool",
     "DetectorStream",
     "EmotionDetector",
     "EmotionStream",
+    "PoolLane",
     "__version__",
     "listen",
     "load",

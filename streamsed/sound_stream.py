@@ -228,6 +228,11 @@ class SoundStream(ABC, Generic[Latency]):
         self._channels = channels
 
     @property
+    def step_samples(self) -> int:
+        """Samples of the input, at its rate once that is known, that are processed at a time."""
+        return self._step if self._rate else max(1, round(self._profile.chunk_seconds * self._model_rate))
+
+    @property
     def latency(self) -> Latency:
         """The algorithmic delay, stage by stage, for the rate of the input, once it is known."""
         if self._rate == 0:

@@ -34,6 +34,8 @@ from streamsed.emotion import EmotionDetector
 from streamsed.models import Provider
 from streamsed.respiration import CycleDetector
 from streamsed.service.dispatcher import CycleCallback, EventCallback, RecordCallback
+from streamsed.service.pool import DetectorPool, PoolStats
+from streamsed.service.pool_lane import LaneStats, PoolLane
 from streamsed.service.session import Session, SessionSettings, SessionStats, check_input
 from streamsed.sound_stream import SoundModel
 from streamsed.sources import ChannelSelection, IterableSource, PcmSource, Source
@@ -41,7 +43,7 @@ from streamsed.sources.camera import Camera, is_camera
 from streamsed.sources.microphone import Microphone
 from streamsed.sources.video_sound import recording_source
 
-__all__ = ["Session", "SessionStats", "listen"]
+__all__ = ["DetectorPool", "LaneStats", "PoolLane", "PoolStats", "Session", "SessionStats", "listen"]
 
 Model = str | os.PathLike[str] | Detector | CycleDetector | EmotionDetector
 _DETECTORS = (Detector, CycleDetector, EmotionDetector)

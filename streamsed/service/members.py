@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from streamsed.sound_stream import SoundStream
+
 # A backlog from which on members are left out, and one from which on a single one remains: the capture keeps 5 s.
 LATE_SECONDS = 1.0
 VERY_LATE_SECONDS = 2.5
@@ -74,3 +78,17 @@ class MemberPolicy:
             self.running += 1
         else:
             self._patience = _PATIENCE_SECONDS
+
+
+def change_of_members(
+    stream: SoundStream[Any], policy: MemberPolicy, late_seconds: float, position_seconds: float, model: str
+) -> str | None:
+    """Let as many members of ``stream`` take part as ``policy`` says; return what is to be told about it."""
+    before, count = stream.members, policy.update(late_seconds, position_seconds)
+    if count == before:
+        return None
+    stream.set_members(count)
+    every = stream.member_count
+    if before == every:
+        return f"overload: {count} of {every} members of {model} until it has caught up"
+    return f"caught up: all {every} members of {model}" if count == every else None
