@@ -56,6 +56,7 @@ class DetectorStream(SoundStream[LatencyBudget]):
         window = max(1, round(tagging.window_seconds / clock.frame_seconds))
         self._window = ClipPooling(len(labels), tagging.pooling, window) if settings.top_k else None
         self._clip = ClipPooling(len(labels), tagging.pooling) if clip_tags else None
+        self._poolings = [pooling for pooling in (self._window, self._clip) if pooling is not None]
         self.image_encoder = image_encoder
         self._pictures: PictureMonitor | None = None
         if image_encoder is not None:
@@ -127,18 +128,16 @@ class DetectorStream(SoundStream[LatencyBudget]):
             return []
         seen: list[Record] = [] if self._pictures is None else [*self._pictures.take()]
         self._history.append(frames)
-        self._frames_with_fewer += int((frames.members < self.member_count).sum())
+        self._frames_with_fewer += int(np.count_nonzero(frames.members < self.member_count))
         if self._on_frames is not None:
             self._on_frames(frames)
         for pooling in self._poolings:
             pooling.add(frames.posteriors)
-        records = [*seen, *self._records(self._chain.process(frames.posteriors))]
+        records = seen + self._records(self._chain.process(frames.posteriors))
+        if not self._settings.top_k:
+            return records
         newest = self._tags(self.labels, frames.posteriors[-1], self._posteriors.frames)
         return records + [self._with_window(item) for item in newest]
-
-    @property
-    def _poolings(self) -> list[ClipPooling]:
-        return [pooling for pooling in (self._window, self._clip) if pooling is not None]
 
     def _with_window(self, newest: Tags) -> Tags:
         """Add what the window says that ends with the newest frame."""

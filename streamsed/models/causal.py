@@ -42,20 +42,25 @@ class CausalStream(ModelStream):
         if len(self._waiting):
             frames = np.concatenate([self._waiting, frames])
         whole = len(frames) - len(frames) % self._stride
-        # A copy, as the caller may use the memory of his frames again.
-        self._waiting = frames[whole:].copy()
+        # Copies, as the caller may use the memory of his frames again.
+        if whole < len(frames) or len(self._waiting):
+            self._waiting = frames[whole:].copy()
         if whole == 0:
             return empty_outputs(self._manifest)
-        self._last = frames[whole - 1 : whole].copy()
-        return (yield from self._run(frames[:whole]))
+        if self.latency_frames:
+            self._last = frames[whole - 1 : whole].copy()
+        return (yield from self._run(frames if whole == len(frames) else frames[:whole]))
 
     def _run(self, frames: Floats) -> Steps[Outputs]:
         (answer,) = yield (Call(self._network, frames[np.newaxis], self._state),)
         outputs, self._state = answer.outputs, answer.state
-        skip = min(self._discard, outputs.posteriors.shape[1])
+        posteriors = outputs.posteriors[0]
+        confidence = None if outputs.confidence is None else outputs.confidence[0]
+        if self._discard == 0:
+            return Outputs(posteriors, confidence)
+        skip = min(self._discard, len(posteriors))
         self._discard -= skip
-        confidence = None if outputs.confidence is None else outputs.confidence[0, skip:]
-        return Outputs(outputs.posteriors[0, skip:], confidence)
+        return Outputs(posteriors[skip:], None if confidence is None else confidence[skip:])
 
     def _end(self) -> Steps[Outputs]:
         self._waiting = self._waiting[:0]

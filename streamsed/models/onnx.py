@@ -54,6 +54,10 @@ class OnnxGraph:
             )
             for item in self._session.get_inputs()
         )
+        # A GPU that fails is told, not replaced.
+        self._session.disable_fallback()
+        # The wrapper checks what this class and the loader have checked: a tenth of a step of a small network.
+        self._run = getattr(self._session, "_sess", self._session).run
         self._input_names = [item.name for item in self._session.get_inputs()]
         self._all = [item.name for item in self._session.get_outputs()]
         self.output_names: tuple[str, ...] | None = tuple(self._all)
@@ -64,7 +68,7 @@ class OnnxGraph:
         names = self._all if outputs is None else list(outputs)
         # A plain dictionary is the fastest way in: for tensors this small, binding costs more than it saves.
         try:
-            found = self._session.run(names, dict(zip(self._input_names, inputs, strict=True)))
+            found = self._run(names, dict(zip(self._input_names, inputs, strict=True)), None)
         except Exception as error:  # see above
             raise BundleError(f"{self._where}: ONNX Runtime failed: {error}") from None
         return dict(zip(names, found, strict=True))

@@ -106,6 +106,8 @@ def run_together(lanes: Sequence[Steps[T]], max_batch: int | None = None) -> lis
 
 def side_by_side(parts: Sequence[Steps[T]]) -> Steps[list[T]]:
     """Join the steps of several networks of one lane, so that they are asked for together."""
+    if len(parts) == 1:
+        return [(yield from parts[0])]
     results: list[T | None] = [None] * len(parts)
     asking: list[tuple[int, Sequence[Call]]] = []
     for number, part in enumerate(parts):
