@@ -325,6 +325,14 @@ class LatencyProfile:
     overlap: float
     max_step_seconds: float
 
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        require(0.001 <= self.chunk_seconds <= 10.0, "chunk_seconds", "in [0.001, 10]", self.chunk_seconds)
+        require(0.0 <= self.overlap <= 1.0, "overlap", "in [0, 1]", self.overlap)
+        for name in ("max_median_seconds", "max_min_gap", "max_step_seconds"):
+            value = getattr(self, name)
+            require(value >= 0.0, name, "seconds >= 0", value)
+
 
 LATENCY_PROFILES: dict[str, LatencyProfile] = {
     "low": LatencyProfile("low", 0.02, 0.02, 0.02, 0.0, 0.02),
@@ -333,8 +341,13 @@ LATENCY_PROFILES: dict[str, LatencyProfile] = {
 }
 
 
-def latency_profile(name: str) -> LatencyProfile:
-    """Return the profile of that name, or raise :class:`ConfigError` listing those there are."""
+LatencyChoice: TypeAlias = str | LatencyProfile
+
+
+def latency_profile(name: LatencyChoice) -> LatencyProfile:
+    """Return the profile of that name, or the one that is given; :class:`ConfigError` lists those there are."""
+    if isinstance(name, LatencyProfile):
+        return name
     if name not in LATENCY_PROFILES:
         raise ConfigError(f"latency: expected one of {sorted(LATENCY_PROFILES)}, got {name!r}")
     return LATENCY_PROFILES[name]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from streamsed.bundle import Backend, Bundle, CycleBundle, EmotionBundle, read_any_bundle
 from streamsed.config import (
     ClassPost,
+    LatencyChoice,
     LatencyProfile,
     LogMelConfig,
     PostConfig,
@@ -169,7 +170,7 @@ class Detector:
         *,
         channel: ChannelSelection = "mix",
         source: str = "stream0",
-        latency: str = "balanced",
+        latency: LatencyChoice = "balanced",
         thresholds: Thresholds | None = None,
         top_k: int = 0,
         provisional: bool = True,
@@ -191,8 +192,9 @@ class Detector:
             Which channels are heard: the mean of all, one (from 0), or the mean of several.
         source : str
             How records call the stream.
-        latency : str
-            A profile of :data:`streamsed.config.LATENCY_PROFILES`.
+        latency : str or LatencyProfile
+            One of :data:`streamsed.config.LATENCY_PROFILES`, or one of your own: :func:`dataclasses.replace` of one of
+            them, for longer chunks say, which cost less.
         thresholds : float or mapping, optional
             Another ``threshold_on`` for all labels or for some; ``threshold_off`` moves along in proportion.
         top_k : int
@@ -258,12 +260,12 @@ class Detector:
             self.bundle, self._log_mel, self._networks, profile, with_disagreement, self._encoders
         )
 
-    def latency(self, profile: str = "balanced", sample_rate: int | None = None) -> LatencyBudget:
+    def latency(self, profile: LatencyChoice = "balanced", sample_rate: int | None = None) -> LatencyBudget:
         """Return the algorithmic delay of a stream under a latency profile, stage by stage.
 
         Parameters
         ----------
-        profile : str
+        profile : str or LatencyProfile
         sample_rate : int, optional
             Of the input, in Hz; the model's by default.
         """
@@ -276,7 +278,7 @@ class Detector:
         *,
         channel: ChannelSelection = "mix",
         source: str | None = None,
-        latency: str = "high",
+        latency: LatencyChoice = "high",
         thresholds: Thresholds | None = None,
         pictures: Pictures | None = None,
     ) -> list[Event]:
@@ -329,7 +331,7 @@ class Detector:
         *,
         channel: ChannelSelection = "mix",
         source: str | None = None,
-        latency: str = "high",
+        latency: LatencyChoice = "high",
         thresholds: Thresholds | None = None,
         pictures: Pictures | None = None,
     ) -> Tags:
@@ -363,7 +365,7 @@ class Detector:
         sample_rate: int | None = None,
         *,
         channel: ChannelSelection = "mix",
-        latency: str = "high",
+        latency: LatencyChoice = "high",
         pictures: Pictures | None = None,
     ) -> Floats:
         """Pool the posterior frames of a whole recording, of any length, as ``bundle.tagging`` says.
@@ -399,7 +401,7 @@ class Detector:
         sample_rate: int | None = None,
         *,
         channel: ChannelSelection = "mix",
-        latency: str = "high",
+        latency: LatencyChoice = "high",
         pictures: Pictures | None = None,
     ) -> Floats:
         """Compute the fused posteriors of a whole recording, as a stream does, before any post-processing.
@@ -435,7 +437,7 @@ class Detector:
         sample_rate: int | None = None,
         *,
         channel: ChannelSelection = "mix",
-        latency: str = "high",
+        latency: LatencyChoice = "high",
         pictures: Pictures | None = None,
     ) -> PosteriorFrames:
         """Compute what :meth:`posteriors` does, with confidence and disagreement of the members in every frame.
@@ -461,7 +463,7 @@ class Detector:
         samples: npt.ArrayLike,
         sample_rate: int | None,
         channel: ChannelSelection,
-        latency: str,
+        latency: LatencyChoice,
         pictures: Pictures | None = None,
         *,
         with_disagreement: bool,
@@ -474,7 +476,7 @@ class Detector:
 
 
 def latency_budget(
-    bundle: Bundle, profile: str = "balanced", sample_rate: int | None = None
+    bundle: Bundle, profile: LatencyChoice = "balanced", sample_rate: int | None = None
 ) -> LatencyBudget:
     """Return what :meth:`Detector.latency` does, without loading any network."""
     chosen = latency_profile(profile)

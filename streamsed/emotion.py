@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy.typing as npt
 
 from streamsed.bundle import Backend, EmotionBundle, EmotionManifest
-from streamsed.config import EmotionConfig, latency_profile, require
+from streamsed.config import EmotionConfig, LatencyChoice, latency_profile, require
 from streamsed.emotion_model import EmotionModel, Levels
 from streamsed.emotion_stream import EmotionStream
 from streamsed.errors import ConfigError
@@ -98,7 +98,7 @@ class EmotionDetector:
         *,
         channel: ChannelSelection = "mix",
         source: str = "stream0",
-        latency: str = "balanced",
+        latency: LatencyChoice = "balanced",
         thresholds: float | Mapping[str, float] | None = None,
         top_k: int = 0,
         provisional: bool = True,
@@ -149,12 +149,12 @@ class EmotionDetector:
         budget = _budget(self.bundle, self.config, latency)
         return EmotionStream(settings, self.model, config, profile, budget)
 
-    def latency(self, profile: str = "balanced", sample_rate: int | None = None) -> EmotionLatency:
+    def latency(self, profile: LatencyChoice = "balanced", sample_rate: int | None = None) -> EmotionLatency:
         """Return the algorithmic delay of a stream under a latency profile, stage by stage.
 
         Parameters
         ----------
-        profile : str
+        profile : str or LatencyProfile
         sample_rate : int, optional
             Of the input, in Hz; the model's by default.
         """
@@ -167,7 +167,7 @@ class EmotionDetector:
         *,
         channel: ChannelSelection = "mix",
         source: str | None = None,
-        latency: str = "high",
+        latency: LatencyChoice = "high",
         thresholds: float | None = None,
     ) -> list[Emotion]:
         """Follow the emotion of a whole recording, of any length.
@@ -216,13 +216,13 @@ def chosen_config(
 
 
 def emotion_latency(
-    manifest: EmotionManifest, profile: str = "balanced", sample_rate: int | None = None
+    manifest: EmotionManifest, profile: LatencyChoice = "balanced", sample_rate: int | None = None
 ) -> EmotionLatency:
     """Return what :meth:`EmotionDetector.latency` does with the bundle's own window, without loading anything."""
     return _resampled(_budget(manifest, manifest.emotion, profile), manifest, sample_rate)
 
 
-def _budget(manifest: EmotionManifest, config: EmotionConfig, profile: str) -> EmotionLatency:
+def _budget(manifest: EmotionManifest, config: EmotionConfig, profile: LatencyChoice) -> EmotionLatency:
     hop_length = manifest.functionals.front_end.hop_length
     return EmotionLatency(
         resampling=0.0,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from streamsed.boundaries import SegmenterKind, boundary_finder
 from streamsed.bundle import Backend, CycleBundle, CycleManifest
-from streamsed.config import LatencyProfile, latency_profile, require
+from streamsed.config import LatencyChoice, LatencyProfile, latency_profile, require
 from streamsed.cycle_classifier import CycleClassifier
 from streamsed.cycle_stream import CycleStream
 from streamsed.evidence import PosteriorFrames
@@ -93,7 +93,7 @@ class CycleDetector:
         *,
         channel: ChannelSelection = "mix",
         source: str = "stream0",
-        latency: str = "balanced",
+        latency: LatencyChoice = "balanced",
         thresholds: float | Mapping[str, float] | None = None,
         top_k: int = 0,
         provisional: bool = True,
@@ -164,12 +164,12 @@ class CycleDetector:
             require(0.0 < value <= 1.0, f"thresholds[{label}]", "in (0, 1]", value)
         return wanted
 
-    def latency(self, profile: str = "balanced", sample_rate: int | None = None) -> CycleLatency:
+    def latency(self, profile: LatencyChoice = "balanced", sample_rate: int | None = None) -> CycleLatency:
         """Return the algorithmic delay of a stream under a latency profile, stage by stage.
 
         Parameters
         ----------
-        profile : str
+        profile : str or LatencyProfile
         sample_rate : int, optional
             Of the input, in Hz; the model's by default.
         """
@@ -182,7 +182,7 @@ class CycleDetector:
         *,
         channel: ChannelSelection = "mix",
         source: str | None = None,
-        latency: str = "high",
+        latency: LatencyChoice = "high",
         thresholds: float | Mapping[str, float] | None = None,
     ) -> list[Cycle]:
         """Detect the respiratory cycles of a whole recording, of any length.
@@ -226,7 +226,7 @@ class CycleDetector:
         sample_rate: int | None = None,
         *,
         channel: ChannelSelection = "mix",
-        latency: str = "high",
+        latency: LatencyChoice = "high",
     ) -> PosteriorFrames:
         """Compute the segmenter's posteriors of a whole recording, as a stream does.
 
@@ -255,7 +255,7 @@ class CycleDetector:
 
 def cycle_latency(
     manifest: CycleManifest,
-    profile: str = "balanced",
+    profile: LatencyChoice = "balanced",
     sample_rate: int | None = None,
     segmenter: SegmenterKind = "crnn",
 ) -> CycleLatency:

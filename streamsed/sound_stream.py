@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from streamsed.config import LatencyProfile, require
+from streamsed.config import LatencyChoice, LatencyProfile, require
 from streamsed.errors import ConfigError, StateError
 from streamsed.health import SignalMonitor
 from streamsed.latency import StreamLatency
@@ -582,7 +582,7 @@ class SoundModel(Protocol):
         *,
         channel: ChannelSelection = "mix",
         source: str = "stream0",
-        latency: str = "balanced",
+        latency: LatencyChoice = "balanced",
         thresholds: float | Mapping[str, float] | None = None,
         top_k: int = 0,
         provisional: bool = True,
@@ -591,5 +591,5 @@ class SoundModel(Protocol):
     ) -> SoundStream[Any]:
         """Begin a stream; see :meth:`streamsed.Detector.stream`."""
 
-    def latency(self, profile: str = "balanced", sample_rate: int | None = None) -> StreamLatency:
+    def latency(self, profile: LatencyChoice = "balanced", sample_rate: int | None = None) -> StreamLatency:
         """Return the algorithmic delay of a stream; see :meth:`streamsed.Detector.latency`."""

@@ -164,6 +164,17 @@ class TestFrameClock:
         assert self.clock.seconds(frame + 1) <= self.clock.needed_samples(frame) / 16000 + 1e-9
 
 
+def test_a_latency_profile_of_ones_own():
+    mine = dataclasses.replace(LATENCY_PROFILES["balanced"], chunk_seconds=0.16)
+    assert latency_profile(mine) is mine
+    with pytest.raises(ConfigError, match=r"chunk_seconds: expected in \[0.001, 10\], got 0.0"):
+        dataclasses.replace(mine, chunk_seconds=0.0)
+    with pytest.raises(ConfigError, match="overlap: expected in"):
+        dataclasses.replace(mine, overlap=1.5)
+    with pytest.raises(ConfigError, match="max_min_gap: expected seconds >= 0"):
+        dataclasses.replace(mine, max_min_gap=-1.0)
+
+
 def test_latency_profiles():
     assert list(LATENCY_PROFILES) == ["low", "balanced", "high"]
     chunks = [profile.chunk_seconds for profile in LATENCY_PROFILES.values()]

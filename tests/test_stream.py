@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import tracemalloc
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from streams import RATE, TRUTH, assert_truth, events_of, run
 from tiny_models import scene, tone
 
+from streamsed.config import LATENCY_PROFILES
 from streamsed.errors import ConfigError, StateError
 from streamsed.types import Event, Gap, Onset, Retract, Tags
 
@@ -358,3 +360,17 @@ def test_memory_of_a_long_stream_is_flat(detector):
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 50_000
+
+
+def test_the_size_of_a_step_may_be_chosen(detector):
+    """Longer steps cost less and say the same later."""
+    mine = dataclasses.replace(LATENCY_PROFILES["balanced"], chunk_seconds=0.16)
+    stream = detector.stream(RATE, latency=mine)
+    assert stream.step_samples == 2560
+    usual = detector.stream(RATE)
+    found, expected = events_of(run(stream, scene())), events_of(run(usual, scene()))
+    assert [(item.label, item.onset, item.offset) for item in found] == [
+        (item.label, item.onset, item.offset) for item in expected
+    ]
+    assert stream.latency.chunk == pytest.approx(0.16)
+    assert detector.latency(mine).final - detector.latency().final == pytest.approx(0.12)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from streamsed.bundle import Backend
-from streamsed.config import require
+from streamsed.config import LatencyChoice, require
 from streamsed.detector import load
 from streamsed.errors import Overload, StateError
 from streamsed.models import Provider, run_together
@@ -253,7 +253,7 @@ class DetectorPool:
         channels: int = 1,
         *,
         channel: ChannelSelection = "mix",
-        latency: str = "balanced",
+        latency: LatencyChoice = "balanced",
         thresholds: float | Mapping[str, float] | None = None,
         top_k: int = 0,
         provisional: bool = True,
