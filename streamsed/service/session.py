@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +19,21 @@ from streamsed.cycle_stream import CycleStream
 from streamsed.emotion_stream import EmotionStream
 from streamsed.errors import ConfigError, DeviceLost, Overload, StateError
 from streamsed.health import SIGNAL_CONDITIONS
+from streamsed.models import Steps, run_alone
+from streamsed.service.batcher import MicroBatcher
 from streamsed.service.delays import DelayStatistics
 from streamsed.service.dispatcher import (
     CycleCallback,
     Dispatcher,
     EventCallback,
     RecordCallback,
-    RecordQueue,
 )
-from streamsed.service.members import MemberPolicy
-from streamsed.service.pictures import FilePictures, LivePictures, PictureStats, Push, session_pictures
+from streamsed.service.listening import Listening
+from streamsed.service.members import MemberPolicy, change_of_members
+from streamsed.service.pictures import FilePictures, LivePictures, Push, session_pictures
 from streamsed.service.readers import BlockingReader, LiveReader, MicrophoneReader, Reader
 from streamsed.service.snippets import SnippetWriter
+from streamsed.service.stats import SessionState, SessionStats
 from streamsed.sound_stream import SoundModel, SoundStream
 from streamsed.sources.base import Source
 from streamsed.sources.camera import Camera
@@ -41,77 +42,12 @@ from streamsed.types import Cycle, Event, Gap, Health, Record, Start, Status, St
 
 _log = logging.getLogger(__name__)
 
-SessionState = Literal["new", "starting", "listening", "stalled", "recovering", "device_changed", "stopped"]
-
 _POLL_SECONDS = 0.1
 # At most so much is processed at a time when the worker has to catch up.
 _CATCH_UP_SECONDS = 0.5
 _FILE_BLOCK_SECONDS = 0.5
-_RECORD_CAPACITY = 10_000
 # A hole is told to the detectors this much short of its length while it still grows.
 _HOLE_MARGIN_SECONDS = 0.3
-
-
-@dataclass(frozen=True)
-class SessionStats:
-    """How a session is doing; see :attr:`Session.stats`.
-
-    Attributes
-    ----------
-    state : str
-        "new", "starting", "listening", "stalled", "recovering", "device_changed" or "stopped".
-    audio_seconds : float
-        The audio clock, gaps counted.
-    events, dropped_samples : int
-        Finished events; lost samples of the source.
-    cycles : int or None
-        Finished respiratory cycles; None where no model finds any.
-    respiratory_rate : float or None
-        Breaths per minute just now; None before it is known.
-    emotions : int or None
-        Emotion records; None where no model gives any.
-    rtf : float
-        Processing time over the duration of the processed audio.
-    latency_ms : dict
-        p50, p95 and max of the processing latency: from the moment when the newest sample of a chunk was
-        there (by the smoothed capture clock, for a microphone) until the records of that chunk were handed
-        to the dispatcher.
-    level_db, peak_db : float
-        RMS and peak of the newest chunk relative to full scale, -120 at least.
-    callback_errors : int
-        Calls of ``on_event`` and ``on_record`` that raised.
-    overflow_flags : int
-        Blocks that PortAudio flagged; not a count of losses.
-    reopened : int
-        How often the device was opened again.
-    members_skipped : int
-        How many members of an ensemble are left out just now, because the processing fell behind.
-    members_skipped_seconds : float
-        For how much audio some were.
-    pictures : PictureStats or None
-        How those of a camera or video file are doing; None where there are none.
-    has_picture : bool or None
-        Whether a model that takes pictures has one just now; None where no model does.
-    """
-
-    state: SessionState
-    audio_seconds: float
-    events: int
-    dropped_samples: int
-    rtf: float
-    latency_ms: dict[str, float]
-    level_db: float
-    peak_db: float
-    callback_errors: int
-    overflow_flags: int
-    reopened: int
-    members_skipped: int
-    members_skipped_seconds: float
-    cycles: int | None = None
-    respiratory_rate: float | None = None
-    emotions: int | None = None
-    pictures: PictureStats | None = None
-    has_picture: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +68,7 @@ class SessionSettings:
     video: Camera | Path | None = None
 
 
-class Session:
+class Session(Listening):
     """A running ``listen``: context manager, iterator and asynchronous iterator of records. Made by
     ``listen``.
 
@@ -156,16 +92,17 @@ class Session:
         on_event: EventCallback | None,
         on_record: RecordCallback | None,
         on_cycle: CycleCallback | None = None,
+        batcher: MicroBatcher | None = None,
     ) -> None:
+        super().__init__()
         self.source = source
         self.detectors = tuple(detectors)
         self.source_name = settings.source_name
         self.summary: Summary | None = None
-        self.error: Exception | None = None
         self._settings = settings
+        self._batcher = batcher
         self._profile = latency_profile(settings.latency)
         self._check()
-        self._queue = RecordQueue(_RECORD_CAPACITY)
         self._dispatcher = Dispatcher(
             on_record, on_event, self._queue, on_cycle=on_cycle, extra=self._to_snippets
         )
@@ -174,7 +111,6 @@ class Session:
         self._guard = threading.Lock()
         self._state: SessionState = "new"
         self._stop_asked = False
-        self._error_raised = False
         self._reader: Reader | None = None
         self._streams: tuple[SoundStream[Any], ...] = ()
         self._pictures: FilePictures | LivePictures | None = None
@@ -232,11 +168,17 @@ class Session:
         StateError
             After the end.
         """
+        if self.open():
+            self.begin()
+        return self
+
+    def open(self) -> bool:
+        """Open the source and no more; False if that was done before. See :meth:`start`."""
         with self._guard:
             if self._state == "stopped":
                 raise StateError("start: expected a new session, got one that has ended")
             if self._state != "new":
-                return self
+                return False
             self._state = "starting"
         try:
             settings = self._settings
@@ -250,18 +192,28 @@ class Session:
                     settings.save_audio, self.source.sample_rate, self.source.channels, settings.pre_roll
                 )
         except BaseException:
-            self._state = "stopped"
-            self._queue.close()
-            if self._reader is not None:
-                self._reader.close()
-            if self._pictures is not None:
-                self._pictures.close()
+            self._abandon()
             raise
+        return True
+
+    def begin(self) -> None:
+        """Begin in the background, once open; see :meth:`start`."""
+        if self._state == "stopped":
+            self._abandon()
+            raise StateError("start: expected a session that goes on, got one that was closed meanwhile")
         self._dispatcher.start()
         self._worker.start()
         if self._pictures is not None:
             self._pictures.start(self._sound_seconds)
-        return self
+
+    def _abandon(self) -> None:
+        """End what has not begun."""
+        self._state = "stopped"
+        self._queue.close()
+        if self._reader is not None:
+            self._reader.close()
+        if self._pictures is not None:
+            self._pictures.close()
 
     def _open(self) -> Reader:
         source = self.source
@@ -288,7 +240,8 @@ class Session:
             started = self._state != "new" and self._worker.ident is not None
             if not started:
                 self._state = "stopped"
-                self._queue.close()
+        if not started:
+            self._abandon()
         if not started or threading.current_thread() is self._worker:
             return
         self._queue.let_producer_pass()
@@ -309,51 +262,15 @@ class Session:
             pass
         return self.summary
 
-    def __enter__(self) -> Session:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-        if error is None:
-            self._raise_error()
-
-    async def __aenter__(self) -> Session:
-        return await asyncio.to_thread(self.start)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self.close)
-        if error is None:
-            self._raise_error()
-
-    def __iter__(self) -> Iterator[Record]:
-        self._attach()
-        yield from self._queue
-        self._join()
-        self._raise_error()
-
-    async def __aiter__(self) -> AsyncIterator[Record]:
-        await asyncio.to_thread(self._attach)
-        async for record in self._queue:
-            yield record
-        self._join()
-        self._raise_error()
-
-    def _attach(self) -> None:
-        if self._state == "new":
-            self.start()
-
-    def _join(self) -> None:
+    def wait(self) -> None:
+        """Wait until all that was started has ended, without asking for it."""
         if self._worker.ident is not None and threading.current_thread() is not self._worker:
             self._worker.join()
+            self._dispatcher.close()
 
-    def _raise_error(self) -> None:
-        if self.error is not None and not self._error_raised:
-            self._error_raised = True
-            raise self.error
+    @property
+    def _is_new(self) -> bool:
+        return self._state == "new"
 
     # ---- what is going on
     # -------------------------------------------------------------------------------------
@@ -570,26 +487,22 @@ class Session:
         self._rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float32))))
         self._peak = float(np.abs(samples).max())
         for number, stream in enumerate(self._streams):
-            self._pass_on(stream.process(samples), number)
+            self._pass_on(self._drive(stream.process_steps(samples)), number)
         late = time.monotonic() - self._reader.arrival_seconds(self._position)
         self._delays.add(late)
         if self._is_live and not self._settings.strict_realtime:
             self._choose_members(late)
 
+    def _drive(self, steps: Steps[list[Record]]) -> list[Record]:
+        """Run steps of a stream, networks alone or with other sessions."""
+        return run_alone(steps) if self._batcher is None else self._batcher.run(steps)
+
     def _choose_members(self, late_seconds: float) -> None:
         """Leave members of ensembles out while processing is behind, which costs less than losing sound."""
         position_seconds = self._position / self.sample_rate
         for detector, stream, policy in zip(self.detectors, self._streams, self._policies, strict=True):
-            before, count = stream.members, policy.update(late_seconds, position_seconds)
-            if count == before:
-                continue
-            stream.set_members(count)
-            every = stream.member_count
-            if before == every:
-                detail = f"overload: {count} of {every} members of {detector.name} until it has caught up"
-                self._emit(Status("listening", detail, self.source_name))
-            elif count == every:
-                detail = f"caught up: all {every} members of {detector.name}"
+            detail = change_of_members(stream, policy, late_seconds, position_seconds, detector.name)
+            if detail is not None:
                 self._emit(Status("listening", detail, self.source_name))
 
     def _pass_on(self, records: Sequence[Record], number: int) -> None:
@@ -623,15 +536,15 @@ class Session:
             return
         self._hole_told += missing
         for number, stream in enumerate(self._streams):
-            records = [record for record in stream.gap(missing, "device") if not isinstance(record, Gap)]
-            self._pass_on(records, number)
+            records = self._drive(stream.gap_steps(missing, "device"))
+            self._pass_on([record for record in records if not isinstance(record, Gap)], number)
 
     def _hole(self, missing: int, cause: Any) -> None:
         """Account for a hole that is over: one gap record, however often it was told to the detectors."""
         told, self._hole_told = min(self._hole_told, missing), 0
         begin = self._position
         for number, stream in enumerate(self._streams):
-            records = stream.gap(missing - told, cause)
+            records = self._drive(stream.gap_steps(missing - told, cause))
             if told == missing:
                 records = [Gap(begin, missing, cause, self.source_name), *records]
             self._pass_on(
@@ -672,7 +585,7 @@ class Session:
         if self._stop_asked and self._hole_told:
             self._end_hole()
         for number, stream in enumerate(self._streams):
-            self._pass_on(stream.flush(), number)
+            self._pass_on(self._drive(stream.flush_steps()), number)
         stats = self.stats
         self._emit(Status("stopped", "" if self.error is None else str(self.error), self.source_name))
         self.summary = Summary(
