@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['CaptureContext', 'EventDecoder', 'LogMel', 'OnlineBinaryMedian', 'OnlineLogMel', 'OnlineMedianFilter', 'PostChain', 'RingBuffer', 'active_isa', 'force_isa', 'fuse', 'median_filter']
+__all__: list[str] = ['CaptureContext', 'EventDecoder', 'LogMel', 'LogMelLanes', 'OnlineBinaryMedian', 'OnlineLogMel', 'OnlineMedianFilter', 'PostChain', 'RingBuffer', 'SignalMonitor', 'active_isa', 'cuda_build', 'cuda_describe', 'cuda_device_count', 'force_isa', 'fuse', 'median_filter', 'require_cuda']
 class RingBuffer:
     """
     Lock-free ring of float32 audio between one writer and one reader; drops the oldest and says what (docs/capture.md).
@@ -172,6 +172,46 @@ class OnlineLogMel:
         """
         Samples taken in, lost ones counted.
         """
+class LogMelLanes:
+    """
+    Many streams of log-mel frames; see streamsed.lanes.LogMelLanes.
+    """
+    def __init__(self, log_mel: LogMel, lanes: typing.SupportsInt | typing.SupportsIndex, provider: str) -> None:
+        ...
+    def flush(self, lane: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        End a lane's stream; then only reset() is legal.
+        """
+    def position_frames(self, lane: typing.SupportsInt | typing.SupportsIndex) -> int:
+        """
+        Number of the lane's next frame.
+        """
+    def position_samples(self, lane: typing.SupportsInt | typing.SupportsIndex) -> int:
+        """
+        Samples taken in, lost ones counted.
+        """
+    def process(self, samples: typing.Any, lanes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None = None, lengths: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None = None, out: typing.Any = None) -> tuple[list, list[tuple[int, str]]]:
+        """
+        Return the frames of each chunk (or with `out` how many there are), and [(chunk, complaint)].
+        """
+    def reset(self, lanes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None = None) -> None:
+        """
+        Lanes back to new streams; all of them by default.
+        """
+    def skip(self, lane: typing.SupportsInt | typing.SupportsIndex, missing_samples: typing.SupportsInt | typing.SupportsIndex) -> int:
+        """
+        Advance a lane's clock over lost audio; returns the number of frames that do not exist.
+        """
+    @property
+    def lanes(self) -> int:
+        """
+        How many there are.
+        """
+    @property
+    def latency_samples(self) -> int:
+        """
+        Samples after a frame's first one before it is known.
+        """
 class OnlineMedianFilter:
     """
     Running median along time, one odd width per class, of a stream of posteriors (T, K).
@@ -295,9 +335,43 @@ class PostChain:
         """
         Frames that a smoothed row waits for.
         """
+class SignalMonitor:
+    """
+    What is wrong with one signal, step by step; see streamsed.health.SignalMonitor.
+    """
+    CLIPPING_LEVEL: typing.ClassVar[float] = 0.999
+    CLIPPING_SAMPLES: typing.ClassVar[int] = 3
+    MAX_LEVEL: typing.ClassVar[float] = 1000000.0
+    def __init__(self, sample_rate: typing.SupportsInt | typing.SupportsIndex) -> None:
+        ...
+    def gap(self) -> None:
+        """
+        Begin anew after lost audio: zeros before and after it are not one silence.
+        """
+    def process(self, samples: typing.Any, position: typing.SupportsInt | typing.SupportsIndex) -> tuple[numpy.typing.NDArray[numpy.float32], list[tuple[int, int]]]:
+        """
+        Look at a step (n, channels), n > 0, whose first frame has this number. Return it, or a copy with 0 for what cannot be used, and [(condition, position)]: 0 non_finite, 1 clipping, 2 digital_silence, 3 dc.
+        """
+    @property
+    def non_finite_samples(self) -> int:
+        """
+        How many values were replaced so far.
+        """
 def active_isa() -> str:
     """
     Name of the instruction set that new objects will use.
+    """
+def cuda_build() -> str:
+    """
+    What GPU kernels are in this build: none, emulated, or a CUDA version and architectures.
+    """
+def cuda_describe() -> str:
+    """
+    The GPU in use in words, or why there is none.
+    """
+def cuda_device_count() -> int:
+    """
+    How many GPUs can be used.
     """
 def force_isa(name: str) -> None:
     """
@@ -310,4 +384,8 @@ def fuse(posteriors: typing.Any, confidences: typing.Any, weights: typing.Any, o
 def median_filter(posteriors: typing.Any, widths: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], mode: str, cval: typing.SupportsFloat | typing.SupportsIndex) -> numpy.typing.NDArray[numpy.float32]:
     """
     Running median of (T, K) along time; see streamsed.postprocess.median_filter.
+    """
+def require_cuda() -> None:
+    """
+    Raise ConfigError naming `provider` unless there is a usable GPU.
     """

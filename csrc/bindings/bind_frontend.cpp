@@ -10,6 +10,7 @@
 
 #include "base/errors.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/samples.hpp"
 #include "frontend/log_mel.hpp"
 #include "frontend/mel_filter_bank.hpp"
 
@@ -70,14 +71,6 @@ LogMelConfig make_config(int sample_rate, int n_fft, int window_length, int hop_
   return config;
 }
 
-// float32 passes as it is; float64 is rounded and int16 scaled by 1/32768, both into `storage`.
-struct Samples {
-  const float* data;
-  std::int64_t count;
-  std::vector<float> converted;
-  py::array keep;
-};
-
 void check_finite(const float* data, std::int64_t count) {
   // Exponent bits all set means Inf or NaN; integer arithmetic vectorises without -ffast-math.
   std::uint32_t found = 0;
@@ -92,29 +85,10 @@ void check_finite(const float* data, std::int64_t count) {
   fail_config("samples", "finite values", detail::concat(data[at], " at position ", at));
 }
 
-Samples take_samples(const py::array& array) {
-  require(array.ndim() == 1, "samples", "a one-dimensional array", detail::concat(array.ndim(), " dimensions"));
-  Samples out{nullptr, array.shape(0), {}, array};
-  const auto stride = array.strides(0);
-  if (py::isinstance<py::array_t<float>>(array)) {
-    if (stride == static_cast<py::ssize_t>(sizeof(float)) || out.count <= 1) {
-      out.data = static_cast<const float*>(array.data());
-    } else {
-      const auto view = py::reinterpret_borrow<py::array_t<float>>(array).unchecked<1>();
-      for (py::ssize_t i = 0; i < out.count; ++i) out.converted.push_back(view(i));
-    }
-  } else if (py::isinstance<py::array_t<double>>(array)) {
-    const auto view = py::reinterpret_borrow<py::array_t<double>>(array).unchecked<1>();
-    for (py::ssize_t i = 0; i < out.count; ++i) out.converted.push_back(static_cast<float>(view(i)));
-  } else if (py::isinstance<py::array_t<std::int16_t>>(array)) {
-    const auto view = py::reinterpret_borrow<py::array_t<std::int16_t>>(array).unchecked<1>();
-    for (py::ssize_t i = 0; i < out.count; ++i) out.converted.push_back(static_cast<float>(view(i)) / 32768.0f);
-  } else {
-    fail_config("samples", "dtype float32, float64 or int16", py::str(array.dtype()).cast<std::string>());
-  }
-  if (out.data == nullptr) out.data = out.converted.data();
-  check_finite(out.data, out.count);
-  return out;
+Samples finite_samples(const py::array& array) {
+  Samples samples = take_samples(array);
+  check_finite(samples.data, samples.count);
+  return samples;
 }
 
 py::array_t<float> empty_frames(std::int64_t count, int n_mels) {
@@ -123,7 +97,7 @@ py::array_t<float> empty_frames(std::int64_t count, int n_mels) {
 }
 
 py::array_t<float> run_offline(const LogMel& log_mel, const py::array& array) {
-  const Samples samples = take_samples(array);
+  const Samples samples = finite_samples(array);
   const LogMelConfig& config = log_mel.config();
   const std::int64_t padding = config.center_padding();
   std::int64_t count = config.frame_count(samples.count);
@@ -147,7 +121,7 @@ py::array_t<float> run_offline(const LogMel& log_mel, const py::array& array) {
 }
 
 py::array_t<float> run_online(OnlineLogMel& online, const py::array& array) {
-  const Samples samples = take_samples(array);
+  const Samples samples = finite_samples(array);
   const BusyFlag::Guard guard(online.busy(), "OnlineLogMel");
   const std::int64_t count = online.frames_after(samples.count);
   py::array_t<float> out = empty_frames(count, online.log_mel().config().n_mels);

@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, m) {
   streamsed::bindings::bind_base(m);
   streamsed::bindings::bind_audio(m);
   streamsed::bindings::bind_frontend(m);
+  streamsed::bindings::bind_log_mel_lanes(m);
   streamsed::bindings::bind_post(m);
   streamsed::bindings::bind_signal(m);
 }

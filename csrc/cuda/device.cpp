@@ -43,6 +43,14 @@ std::string describe() {
                         " MiB; driver for CUDA ", driver / 1000, ".", driver % 1000 / 10, ")");
 }
 
+std::size_t most_shared_bytes() {
+  int number = 0;
+  int bytes = 0;
+  check(cudaGetDevice(&number), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, number), "cudaDeviceGetAttribute");
+  return static_cast<std::size_t>(bytes);
+}
+
 void require_device() {
   const std::string none = why_none();
   if (!none.empty()) fail_config("provider", "cpu, auto, or cuda where there is a GPU", "cuda with " + none);

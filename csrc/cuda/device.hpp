@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 namespace streamsed::cuda {
@@ -12,6 +13,9 @@ int device_count();
 
 // The device in use in words, or why there is none.
 std::string describe();
+
+// Shared memory that a block of the device in use can have at most.
+std::size_t most_shared_bytes();
 
 // Throws ConfigError naming `provider` unless there is a device.
 void require_device();

@@ -71,6 +71,11 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   return cudaSuccess;
 }
 
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
+  *value = static_cast<int>(emulation::kMostSharedBytes);
+  return cudaSuccess;
+}
+
 cudaError_t cudaGetDevice(int* number) {
   *number = 0;
   return cudaSuccess;

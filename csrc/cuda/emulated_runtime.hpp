@@ -11,6 +11,7 @@ namespace streamsed {
 
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2 };
 enum cudaMemcpyKind { cudaMemcpyDefault = 4 };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin = 97 };
 inline constexpr unsigned cudaStreamNonBlocking = 1;
 inline constexpr unsigned cudaEventDisableTiming = 2;
 
@@ -29,6 +30,9 @@ struct cudaDeviceProp {
 
 namespace emulation {
 
+// What a block of compute capability 8.0 can have, the oldest that the kernels are compiled for.
+inline constexpr std::size_t kMostSharedBytes = std::size_t{163} << 10;
+
 // Appends to the one queue of the device; cudaStreamSynchronize runs it.
 void enqueue(std::function<void()> work);
 
@@ -40,6 +44,7 @@ std::size_t device_bytes_in_use();
 
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total);

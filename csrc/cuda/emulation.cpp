@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/errors.hpp"
+#include "cuda/emulated_runtime.hpp"
 #include "cuda/fiber.hpp"
 
 namespace streamsed::emulation {
@@ -16,8 +17,6 @@ namespace {
 
 constexpr unsigned kWarp = 32;
 constexpr unsigned kMostThreads = 1024;
-// What a block of compute capability 8.0 can have at most.
-constexpr std::size_t kMostSharedBytes = std::size_t{163} << 10;
 
 constexpr std::align_val_t kSharedAlignment{128};
 

@@ -48,7 +48,9 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
                                static_cast<int>(shared_bytes)),
           "cudaFuncSetAttribute");
   }
-  kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream.native())> > >(arguments...);
+  // clang-format off: it takes >>> for templates
+  kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream.native())>>>(arguments...);
+  // clang-format on
   check(cudaGetLastError(), "kernel launch");
 #endif
 }
