@@ -13,7 +13,7 @@ from toy_lanes import Adder, lane
 
 from streamsed.errors import BundleError, ConfigError
 from streamsed.models import run_alone
-from streamsed.models.steps import Call
+from streamsed.models.steps import NetworkCall
 from streamsed.service.batcher import MicroBatcher
 
 RATE = 16000
@@ -105,7 +105,7 @@ def test_what_is_asked_for_during_a_run_is_in_the_next_one_and_first_come_first_
 
     def noted(number):
         (answer,) = yield (
-            Call(network, np.full((1, 1, 1), number, np.float32), (np.zeros((1, 1), np.float32),)),
+            NetworkCall(network, np.full((1, 1, 1), number, np.float32), (np.zeros((1, 1), np.float32),)),
         )
         order.append(number)
         return answer.state[0][0, 0]

@@ -11,7 +11,7 @@ from toy_lanes import Adder, lane
 
 from streamsed.errors import BundleError, ConfigError, StateError
 from streamsed.models import answer_lanes, run_alone, run_together, side_by_side
-from streamsed.models.steps import Call
+from streamsed.models.steps import NetworkCall, run_rolling
 
 RATE = 16000
 
@@ -44,7 +44,9 @@ def test_lanes_of_several_networks_and_lengths_go_apart():
     networks = Adder(), Adder()
 
     def wide(network):
-        (answer,) = yield (Call(network, np.ones((1, 4, 1), np.float32), (np.zeros((1, 1), np.float32),)),)
+        (answer,) = yield (
+            NetworkCall(network, np.ones((1, 4, 1), np.float32), (np.zeros((1, 1), np.float32),)),
+        )
         return answer.outputs.posteriors[0, -1, 0]
 
     lanes = [lane(networks[0], [1]), wide(networks[0]), lane(networks[1], [2]), lane(networks[0], [5])]
@@ -90,12 +92,38 @@ def test_alone_an_error_is_raised_where_the_network_was_called():
 def test_the_answers_of_each_lane_are_its_own():
     network = Adder(poison=13)
     state = (np.zeros((1, 1), np.float32),)
-    calls = [Call(network, np.full((1, 1, 1), value, np.float32), state) for value in (1, 2, 13, 4)]
+    calls = [NetworkCall(network, np.full((1, 1, 1), value, np.float32), state) for value in (1, 2, 13, 4)]
     found = answer_lanes([calls[:2], [calls[2]], [], [calls[3]]])
     assert [answer.state[0][0, 0] for answer in found[0]] == [1, 2]
     assert isinstance(found[1], BundleError)
     assert list(found[2]) == []
     assert found[3][0].state[0][0, 0] == 4
+
+
+@given(lanes=st.lists(st.lists(st.integers(-5, 5), max_size=6), max_size=12), width=st.integers(1, 4))
+def test_rolling_lanes_give_the_same_and_only_so_many_run(lanes, width):
+    network = Adder()
+    taken = []
+
+    def coming():
+        for number, values in enumerate(lanes):
+            taken.append(number)
+            yield lane(network, values)
+
+    found = {}
+    for number, result in run_rolling(coming(), width):
+        assert len(taken) - len(found) <= width
+        found[number] = result
+    assert found == {number: run_alone(lane(Adder(), values)) for number, values in enumerate(lanes)}
+    assert max(network.batches, default=0) <= width
+
+
+def test_rolling_lanes_go_on_after_an_error():
+    network = Adder(poison=13)
+    found = dict(run_rolling([lane(network, [1]), lane(network, [13]), lane(network, [2, 2])], 2))
+    assert found[0] == 1
+    assert isinstance(found[1], BundleError)
+    assert found[2] == 4
 
 
 def test_side_by_side_asks_for_all_networks_at_once():

@@ -6,11 +6,13 @@ import numpy as np
 
 from streamsed.errors import BundleError
 from streamsed.models.base import Outputs
-from streamsed.models.steps import Call
+from streamsed.models.steps import NetworkCall
 
 
 class Adder:
     """A network that adds its input to its state, and counts how often it was run with how many lanes."""
+
+    batch_frames = 256
 
     def __init__(self, takes_lanes=True, poison=None):
         self.takes_lanes = takes_lanes
@@ -30,6 +32,6 @@ def lane(network, values):
     state = (np.zeros((1, 1), np.float32),)
     last = None
     for value in values:
-        (answer,) = yield (Call(network, np.full((1, 1, 1), value, np.float32), state),)
+        (answer,) = yield (NetworkCall(network, np.full((1, 1, 1), value, np.float32), state),)
         state, last = answer.state, answer.outputs.posteriors[0, -1, 0]
     return last

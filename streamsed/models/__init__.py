@@ -16,7 +16,15 @@ from streamsed.models.causal import CausalStream
 from streamsed.models.exported import ExportedNetwork
 from streamsed.models.foreign import ForeignNetwork
 from streamsed.models.model_stream import ModelStream, zero_state
-from streamsed.models.steps import Steps, answer_lanes, drive, run_alone, run_together, side_by_side
+from streamsed.models.steps import (
+    Steps,
+    answer_lanes,
+    drive,
+    run_alone,
+    run_rolling,
+    run_together,
+    side_by_side,
+)
 from streamsed.models.windowed import ClipWindows, FrameWindows, window_latency_frames
 
 __all__ = [
@@ -33,6 +41,7 @@ __all__ = [
     "look_ahead_frames",
     "model_stream",
     "run_alone",
+    "run_rolling",
     "run_together",
     "side_by_side",
     "warm_up_frames",

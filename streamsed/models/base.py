@@ -13,6 +13,12 @@ State: TypeAlias = tuple[Floats, ...]
 Provider: TypeAlias = Literal["cpu", "cuda", "auto"]
 
 
+# A run of so many frames altogether fills a core's caches; measured with everyday, longer ones are slower a frame.
+CPU_BATCH_FRAMES = 256
+# A GPU is far from busy with that.
+GPU_BATCH_FRAMES = 65536
+
+
 class Outputs(NamedTuple):
     """Posteriors in [0, 1] and, where the model has it, the confidence of each posterior frame.
 
@@ -40,8 +46,11 @@ class Graph(Protocol):
         None where the format does not say.
     output_names : tuple of str or None
         None where the format does not say.
+    batch_frames : int
+        See :class:`Network`.
     """
 
+    batch_frames: int
     inputs: tuple[TensorInfo, ...] | None
     output_names: tuple[str, ...] | None
 
@@ -62,7 +71,11 @@ class Network(Protocol):
     ----------
     takes_lanes : bool
         Whether one run may have the frames of several signals, B > 1.
+    batch_frames : int
+        Frames, of all signals together, from which on more of them make a run no cheaper a frame.
     """
+
+    batch_frames: int
 
     @property
     def takes_lanes(self) -> bool:

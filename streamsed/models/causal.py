@@ -7,7 +7,7 @@ import numpy as np
 from streamsed.bundle import Manifest
 from streamsed.models.base import Floats, Network, Outputs, State
 from streamsed.models.model_stream import ModelStream, empty_outputs, zero_state
-from streamsed.models.steps import Call, Steps
+from streamsed.models.steps import NetworkCall, Steps
 
 
 class CausalStream(ModelStream):
@@ -52,7 +52,7 @@ class CausalStream(ModelStream):
         return (yield from self._run(frames if whole == len(frames) else frames[:whole]))
 
     def _run(self, frames: Floats) -> Steps[Outputs]:
-        (answer,) = yield (Call(self._network, frames[np.newaxis], self._state),)
+        (answer,) = yield (NetworkCall(self._network, frames[np.newaxis], self._state),)
         outputs, self._state = answer.outputs, answer.state
         posteriors = outputs.posteriors[0]
         confidence = None if outputs.confidence is None else outputs.confidence[0]

@@ -7,8 +7,8 @@ its result. :func:`run_alone` answers one lane, :func:`run_together` many lanes 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from typing import NamedTuple, TypeAlias, TypeVar
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -16,17 +16,7 @@ from streamsed.models.base import Floats, Network, Outputs, State
 
 T = TypeVar("T")
 
-# A run of so many frames altogether fills a core's caches; measured with everyday, longer ones are slower a frame.
-_BATCH_FRAMES = 256
 _MOST_LANES = 64
-
-
-class Call(NamedTuple):
-    """A run of a network that a lane needs: frames, shape (1, T, bands or samples), and the state before them."""
-
-    network: Network
-    frames: Floats
-    state: State
 
 
 class Answer(NamedTuple):
@@ -35,6 +25,55 @@ class Answer(NamedTuple):
     outputs: Outputs
     state: State
     seconds: float
+
+
+class Call(Protocol):
+    """Something that a lane needs and that many lanes may need at once."""
+
+    @property
+    def group(self) -> Hashable:
+        """Calls of one group can be answered together."""
+
+    def answer(self) -> Answer:
+        """Answer this one alone."""
+
+    def answer_group(self, calls: Sequence[Any], max_batch: int | None) -> list[Answer | Exception]:
+        """Answer calls of this one's group, which is among them; an error belongs to its own lane."""
+
+
+class NetworkCall(NamedTuple):
+    """A run of a network: frames, shape (1, T, bands or samples), and the state before them."""
+
+    network: Network
+    frames: Floats
+    state: State
+
+    @property
+    def group(self) -> Hashable:
+        """Runs of the same network over the same number of frames."""
+        return id(self.network), self.frames.shape[1:]
+
+    def answer(self) -> Answer:
+        """Run the network."""
+        begin = time.perf_counter()
+        outputs, state = self.network.run(self.frames, self.state)
+        return Answer(outputs, state, time.perf_counter() - begin)
+
+    def answer_group(self, calls: Sequence[NetworkCall], max_batch: int | None) -> list[Answer | Exception]:
+        """Run the network for as many lanes at a time as are worth it; where that fails, for each lane alone."""
+        size = self._lanes_of_a_run(max_batch)
+        answers: list[Answer | Exception] = []
+        for begin in range(0, len(calls), size):
+            answers += _run(calls[begin : begin + size])
+        return answers
+
+    def _lanes_of_a_run(self, max_batch: int | None) -> int:
+        if not self.network.takes_lanes:
+            return 1
+        if max_batch is not None:
+            return max_batch
+        frames: int = max(1, self.frames.shape[1])
+        return max(1, min(_MOST_LANES, self.network.batch_frames // frames))
 
 
 Steps: TypeAlias = Generator[Sequence[Call], Sequence[Answer], T]
@@ -58,7 +97,7 @@ def drive(steps: Steps[T], answer: Callable[[Sequence[Call]], Sequence[Answer]])
 
 def run_alone(steps: Steps[T]) -> T:
     """Run one lane to its end, one network after the other."""
-    return drive(steps, lambda calls: [_answer(call) for call in calls])
+    return drive(steps, lambda calls: [call.answer() for call in calls])
 
 
 def run_together(lanes: Sequence[Steps[T]], max_batch: int | None = None) -> list[T | Exception]:
@@ -78,30 +117,69 @@ def run_together(lanes: Sequence[Steps[T]], max_batch: int | None = None) -> lis
         In the order of ``lanes``: the result, or the exception that ended the lane.
     """
     results: list[T | Exception] = [RuntimeError("unfinished")] * len(lanes)
-    following: list[tuple[int, Sequence[Call]]] = []
-
-    def advance(number: int, answers: Sequence[Answer] | Exception | None) -> None:
-        lane = lanes[number]
-        try:
-            if isinstance(answers, Exception):
-                calls = lane.throw(answers)
-            else:
-                calls = next(lane) if answers is None else lane.send(answers)
-        except StopIteration as end:
-            results[number] = end.value
-        except Exception as error:
-            results[number] = error
-        else:
-            following.append((number, calls))
-
-    for number in range(len(lanes)):
-        advance(number, None)
-    while following:
-        waiting, following = following, []
-        answers = answer_lanes([calls for _, calls in waiting], max_batch)
-        for (number, _), given in zip(waiting, answers, strict=True):
-            advance(number, given)
+    for number, result in run_rolling(lanes, max(1, len(lanes)), max_batch):
+        results[number] = result
     return results
+
+
+def run_rolling(
+    lanes: Iterable[Steps[T]], width: int, max_batch: int | None = None
+) -> Iterator[tuple[int, T | Exception]]:
+    """Run lanes, ``width`` of them at a time: when one ends, the next one begins beside the others.
+
+    Parameters
+    ----------
+    lanes : iterable of Steps
+        Taken one by one, when there is room for another.
+    width : int
+    max_batch : int, optional
+        As in :func:`run_together`.
+
+    Yields
+    ------
+    tuple
+        When a lane ends: its number among ``lanes``, and its result or the exception that ended it.
+    """
+    coming = enumerate(lanes)
+    running: list[tuple[int, Steps[T], Sequence[Call]]] = []
+    is_over = False
+    while True:
+        while not is_over and len(running) < width:
+            number, lane = next(coming, (0, None))
+            if lane is None:
+                is_over = True
+                break
+            state = _advance(lane, None)
+            if isinstance(state, _End):
+                yield number, state.result
+            else:
+                running.append((number, lane, state))
+        if not running:
+            return
+        answers = answer_lanes([calls for _, _, calls in running], max_batch)
+        asked, running = running, []
+        for (number, lane, _), given in zip(asked, answers, strict=True):
+            state = _advance(lane, given)
+            if isinstance(state, _End):
+                yield number, state.result
+            else:
+                running.append((number, lane, state))
+
+
+class _End(NamedTuple):
+    result: Any  # or the exception
+
+
+def _advance(lane: Steps[T], answers: Sequence[Answer] | Exception | None) -> Sequence[Call] | _End:
+    """Let a lane go on to what it asks for next."""
+    try:
+        if isinstance(answers, Exception):
+            return lane.throw(answers)
+        return next(lane) if answers is None else lane.send(answers)
+    except StopIteration as end:
+        return _End(end.value)
+    except Exception as error:
+        return _End(error)
 
 
 def side_by_side(parts: Sequence[Steps[T]]) -> Steps[list[T]]:
@@ -129,12 +207,6 @@ def side_by_side(parts: Sequence[Steps[T]]) -> Steps[list[T]]:
     return results  # type: ignore[return-value]  # every part has ended
 
 
-def _answer(call: Call) -> Answer:
-    begin = time.perf_counter()
-    outputs, state = call.network.run(call.frames, call.state)
-    return Answer(outputs, state, time.perf_counter() - begin)
-
-
 def answer_lanes(
     asked: Sequence[Sequence[Call]], max_batch: int | None = None
 ) -> list[Sequence[Answer] | Exception]:
@@ -154,22 +226,20 @@ def answer_lanes(
     list
         For each lane its answers, or the exception of its networks.
     """
-    groups: dict[tuple[int, tuple[int, ...]], list[tuple[int, int]]] = {}
+    groups: dict[Hashable, list[tuple[int, int]]] = {}
     for lane, calls in enumerate(asked):
         for place, call in enumerate(calls):
-            groups.setdefault((id(call.network), call.frames.shape[1:]), []).append((lane, place))
+            groups.setdefault(call.group, []).append((lane, place))
     found: list[list[Answer | None]] = [[None] * len(calls) for calls in asked]
     errors: dict[int, Exception] = {}
-    for (_, shape), members in groups.items():
-        first = asked[members[0][0]][members[0][1]]
-        size = _batch_size(first.network, shape[0], max_batch)
-        for begin in range(0, len(members), size):
-            batch = members[begin : begin + size]
-            for (lane, place), answer in zip(batch, _run([asked[i][j] for i, j in batch]), strict=True):
-                if isinstance(answer, Exception):
-                    errors.setdefault(lane, answer)
-                else:
-                    found[lane][place] = answer
+    for members in groups.values():
+        of_group = [asked[lane][place] for lane, place in members]
+        answers = of_group[0].answer_group(of_group, max_batch)
+        for (lane, place), answer in zip(members, answers, strict=True):
+            if isinstance(answer, Exception):
+                errors.setdefault(lane, answer)
+            else:
+                found[lane][place] = answer
     return [errors.get(lane) or _complete(answers) for lane, answers in enumerate(found)]
 
 
@@ -177,15 +247,7 @@ def _complete(answers: Sequence[Answer | None]) -> Sequence[Answer]:
     return [answer for answer in answers if answer is not None]
 
 
-def _batch_size(network: Network, frames: int, max_batch: int | None) -> int:
-    if not network.takes_lanes:
-        return 1
-    if max_batch is not None:
-        return max_batch
-    return max(1, min(_MOST_LANES, _BATCH_FRAMES // max(1, frames)))
-
-
-def _run(calls: Sequence[Call]) -> list[Answer | Exception]:
+def _run(calls: Sequence[NetworkCall]) -> list[Answer | Exception]:
     if len(calls) > 1:
         try:
             return [*_run_batch(calls)]
@@ -195,13 +257,13 @@ def _run(calls: Sequence[Call]) -> list[Answer | Exception]:
     answers: list[Answer | Exception] = []
     for call in calls:
         try:
-            answers.append(_answer(call))
+            answers.append(call.answer())
         except Exception as error:
             answers.append(error)
     return answers
 
 
-def _run_batch(calls: Sequence[Call]) -> list[Answer]:
+def _run_batch(calls: Sequence[NetworkCall]) -> list[Answer]:
     begin = time.perf_counter()
     frames = np.concatenate([call.frames for call in calls])
     states = tuple(np.concatenate(parts) for parts in zip(*(call.state for call in calls), strict=True))

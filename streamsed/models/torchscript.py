@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from streamsed.errors import BundleError, ConfigError
-from streamsed.models.base import Floats, Provider, TensorInfo
+from streamsed.models.base import CPU_BATCH_FRAMES, GPU_BATCH_FRAMES, Floats, Provider, TensorInfo
 
 
 class TorchScriptGraph:
@@ -49,6 +49,7 @@ class TorchScriptGraph:
         if num_threads is not None:
             torch.set_num_threads(num_threads)
         self._device = _device(torch, provider)
+        self.batch_frames = CPU_BATCH_FRAMES if self._device == "cpu" else GPU_BATCH_FRAMES
         try:
             module = torch.jit.load(io.BytesIO(content), map_location=self._device)
         except RuntimeError as error:

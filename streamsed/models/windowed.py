@@ -9,7 +9,7 @@ import numpy as np
 from streamsed.bundle import Manifest
 from streamsed.models.base import Floats, Network, Outputs
 from streamsed.models.model_stream import ModelStream, empty_outputs, join_outputs
-from streamsed.models.steps import Call, Steps
+from streamsed.models.steps import NetworkCall, Steps
 
 # A clip-level posterior stands for the hop in the middle of its window: half of what a window has more than
 # a hop lies behind that hop.
@@ -98,7 +98,7 @@ class WindowedStream(ModelStream):
         frames = self._frames[max(begin, 0) - self._first : end - self._first]
         if begin < 0:
             frames = self._filled(frames, -begin)
-        (answer,) = yield (Call(self._network, np.ascontiguousarray(frames[np.newaxis]), ()),)
+        (answer,) = yield (NetworkCall(self._network, np.ascontiguousarray(frames[np.newaxis]), ()),)
         return answer.outputs
 
     def _filled(self, frames: Floats, count: int) -> Floats:
