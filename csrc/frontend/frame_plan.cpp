@@ -26,7 +26,9 @@ double root_im(std::int64_t k, std::int64_t n) {
   return std::sin(-2.0 * std::numbers::pi * static_cast<double>(k % n) / static_cast<double>(n));
 }
 
-std::vector<int> choose_radices(int n) {
+}  // namespace
+
+std::vector<int> fft_radices(int n) {
   std::vector<int> radices;
   int twos = 0;
   while (n % 2 == 0) {
@@ -56,7 +58,7 @@ std::vector<int> choose_radices(int n) {
   return radices;
 }
 
-std::vector<double> make_window(const LogMelConfig& config) {
+std::vector<double> window_shape(const LogMelConfig& config) {
   const int length = config.window_length;
   const double period = config.periodic ? length : length - 1;
   const double a = config.window == WindowShape::hann ? 0.5 : 0.54;
@@ -66,8 +68,6 @@ std::vector<double> make_window(const LogMelConfig& config) {
   }
   return window;
 }
-
-}  // namespace
 
 template <class T>
 FramePlan<T>::FramePlan(const LogMelConfig& config, Isa chosen)
@@ -88,12 +88,12 @@ FramePlan<T>::FramePlan(const LogMelConfig& config, Isa chosen)
   columns_padded = (columns + lanes - 1) / lanes * lanes;
 
   window.assign(static_cast<std::size_t>(config.n_fft), T{0});
-  const std::vector<double> shape = make_window(config);
+  const std::vector<double> shape = window_shape(config);
   for (std::size_t n = 0; n < shape.size(); ++n) window[n] = static_cast<T>(0.5 * shape[n]);
 
   int length = columns;
   int stride = 1;
-  for (const int radix : choose_radices(columns)) {
+  for (const int radix : fft_radices(columns)) {
     FftPass pass{radix, length, stride, pass_twiddles.size(), roots.size()};
     for (int p = 1; p < length / radix; ++p) {
       for (int j = 1; j < radix; ++j) push_root(pass_twiddles, static_cast<std::int64_t>(p) * j, length);

@@ -9,6 +9,12 @@
 
 namespace streamsed {
 
+// Factors of n in the order of the passes: 8, 4 and 2, then odd primes.
+std::vector<int> fft_radices(int n);
+
+// The window_length values of the analysis window.
+std::vector<double> window_shape(const LogMelConfig& config);
+
 // One pass of a Stockham FFT: radix r on sequences of length n at stride s.
 struct FftPass {
   int radix;

@@ -51,6 +51,13 @@ class RunningNormalisation {
   void apply(float* frames, std::int64_t count);
   void reset();
 
+  // What the same recursion needs elsewhere: the statistics before the first frame, and by how much a frame counts, or
+  // more while there are few (`warms_up`).
+  const std::vector<double>& initial_mean() const { return initial_mean_; }
+  const std::vector<double>& initial_variance() const { return initial_variance_; }
+  double rate() const { return rate_; }
+  bool warms_up() const { return warm_up_; }
+
  private:
   std::vector<double> initial_mean_;
   std::vector<double> initial_variance_;
