@@ -25,7 +25,7 @@ from streamsed.config import (
 from streamsed.evidence import PosteriorFrames
 from streamsed.frontend import LogMel
 from streamsed.latency import LatencyBudget
-from streamsed.models import Provider, load_network, look_ahead_frames
+from streamsed.models import Device, Provider, load_network, look_ahead_frames
 from streamsed.picture_feed import PictureFeed, Pictures
 from streamsed.posterior_stream import PosteriorStream
 from streamsed.postprocess import PostChain
@@ -162,6 +162,11 @@ class Detector:
         ]
         self._encoders = load_side_encoders(bundle, provider, num_threads)
         self.image_encoder = next((item for item in self._encoders if isinstance(item, ImageEncoder)), None)
+
+    @property
+    def device(self) -> Device:
+        """Where the networks compute: "cpu" or "cuda"."""
+        return self._networks[0].device
 
     def stream(
         self,

@@ -19,7 +19,7 @@ from streamsed.emotion_model import EmotionModel, Levels
 from streamsed.emotion_stream import EmotionStream
 from streamsed.errors import ConfigError
 from streamsed.latency import EmotionLatency
-from streamsed.models import Provider
+from streamsed.models import Device, Provider
 from streamsed.recording import recording_records
 from streamsed.sound_stream import StreamSettings, utc
 from streamsed.sources.resample import Resampler
@@ -90,6 +90,11 @@ class EmotionDetector:
         self.member_count = self.model.member_count
         self.tag_count = 0
         self.image_encoder: ImageEncoder | None = None
+
+    @property
+    def device(self) -> Device:
+        """Where the networks compute: "cpu" or "cuda"."""
+        return self.model.device
 
     def stream(
         self,

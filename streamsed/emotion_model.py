@@ -12,7 +12,7 @@ from streamsed.bundle import EmotionBundle, FileEntry
 from streamsed.config import require
 from streamsed.errors import BundleError
 from streamsed.functionals import LogMelFunctionals
-from streamsed.models import Graph, Provider, load_graph
+from streamsed.models import Device, Graph, Provider, load_graph
 from streamsed.types import EMOTION_DIMENSIONS
 
 Floats = npt.NDArray[np.float32]
@@ -44,6 +44,8 @@ class EmotionModel:
     ----------
     functionals : LogMelFunctionals
     member_count : int
+    device : {"cpu", "cuda"}
+        Where the networks compute.
 
     Raises
     ------
@@ -75,6 +77,7 @@ class EmotionModel:
         self._gate = load(bundle.gate, 1)
         self._members = [load(entry, len(EMOTION_DIMENSIONS)) for entry in bundle.members]
         self.member_count = len(self._members)
+        self.device: Device = self._gate.device
 
     def speech(self, functionals: Floats) -> Floats:
         """Return the score of the voice activity gate, in [0, 1], shape (B,), for functionals (B, D)."""

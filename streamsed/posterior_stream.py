@@ -309,7 +309,7 @@ def _mean(confidences: Floats, weights: Sequence[float]) -> Floats:
     weighted = np.asarray(weights, np.float32)[:, np.newaxis] * confidences
     # Not np.sum, whose order depends on the shape.
     total = np.add.accumulate(weighted, axis=0, dtype=np.float64)[-1]
-    return (total / sum(weights)).astype(np.float32)
+    return np.asarray(total / sum(weights), np.float32)
 
 
 def _shares(confidences: Floats | None, weights: Sequence[float], rows: int) -> npt.NDArray[np.float64]:

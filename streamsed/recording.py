@@ -15,6 +15,7 @@ from streamsed.config import LatencyProfile, require
 from streamsed.errors import ConfigError
 from streamsed.evidence import PosteriorFrames, join_frames
 from streamsed.health import MAX_LEVEL
+from streamsed.models import Steps, run_alone
 from streamsed.picture_feed import PictureFeed, Pictures, video_feed
 from streamsed.posterior_stream import PosteriorStream
 from streamsed.sound_stream import SoundModel, SoundStream
@@ -74,19 +75,20 @@ def recording_records(
         step = max(1, round(_READ_SECONDS * file.sample_rate))
         with video_feed(detector.image_encoder, recording) as feed:
             while (block := file.read(step)) is not None:
-                yield from take_block(stream, block, file.sample_rate, feed)
+                yield from run_alone(block_steps(stream, block, file.sample_rate, feed))
             yield from stream.flush()
             feed.raise_damage()
 
 
-def take_block(
+def block_steps(
     stream: SoundStream[Any], block: Block, sample_rate: int, feed: PictureFeed
-) -> Iterator[Record]:
-    """Yield the records of a block of a recording, what was lost before it and its pictures first."""
+) -> Steps[list[Record]]:
+    """Return the records of a block of a recording, what was lost before it and its pictures first."""
+    records: list[Record] = []
     if block.missing_frames_before:
-        yield from stream.gap(block.missing_frames_before, block.missing_cause)
+        records += yield from stream.gap_steps(block.missing_frames_before, block.missing_cause)
     feed.give(stream.picture_embedding, (block.start_position + len(block.samples)) / sample_rate)
-    yield from stream.process(block.samples)
+    return records + (yield from stream.process_steps(block.samples))
 
 
 def _parts(samples: Floats, sample_rate: int, step: int) -> Iterator[tuple[Floats, float]]:

@@ -19,7 +19,7 @@ from streamsed.cycle_stream import CycleStream
 from streamsed.evidence import PosteriorFrames
 from streamsed.frontend import LogMel
 from streamsed.latency import CycleLatency
-from streamsed.models import Provider, load_network
+from streamsed.models import Device, Provider, load_network
 from streamsed.posterior_stream import PosteriorStream
 from streamsed.recording import recording_frames, recording_records
 from streamsed.side_encoders import ImageEncoder
@@ -85,6 +85,11 @@ class CycleDetector:
         )
         self._networks = segmenters
         self.classifier = CycleClassifier(bundle, classifiers)
+
+    @property
+    def device(self) -> Device:
+        """Where the networks compute: "cpu" or "cuda"."""
+        return self._networks[0].device
 
     def stream(
         self,

@@ -212,6 +212,51 @@ def test_a_full_disk_stops_with_a_clear_error(tiny_path, folder, tmp_path):
     assert "a.tsv: cannot write: No space left on device" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("width", ["2", "5"])
+def test_recordings_that_share_runs_give_what_they_give_alone(tiny_path, folder, tmp_path, width):
+    (folder / "broken.wav").write_bytes(b"RIFF")
+    # Shorter and longer ones, of other rates, so that they end at different times.
+    write_wav(folder / "short.wav", scene()[: 16000 // 2])
+    write_wav(folder / "other.wav", scene(44100), 44100)
+    alone = run("detect", folder, "--model", tiny_path)
+    together = run("detect", folder, "--model", tiny_path, "--batch", width)
+    assert alone.returncode == together.returncode == 6
+    assert "broken.wav" in together.stderr
+    assert _without_time(together.stdout) == _without_time(alone.stdout)
+    written = run("detect", folder, "--model", tiny_path, "--batch", width, "-o", tmp_path / "out")
+    assert written.returncode == 6
+    assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == ["a", "b", "c", "other", "short"]
+    texts = {path.stem: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert _without_time(texts["other"]) == [
+        line for line in _without_time(alone.stdout) if line.get("source") == "other.wav"
+    ]
+
+
+def _without_time(text):
+    """Records as mappings, without how long they took."""
+    return [
+        {name: value for name, value in json.loads(line).items() if name != "rtf"}
+        for line in text.splitlines()
+    ]
+
+
+def test_a_batch_is_one_process(tiny_path, folder):
+    done = run("detect", folder, "--model", tiny_path, "--batch", "2", "-j", "2")
+    assert done.returncode == 2
+    assert "--batch: expected --jobs 1 beside it, got 2" in done.stderr
+
+
+def test_a_batch_with_posteriors_and_tags(tiny_path, folder, tmp_path):
+    done = run(
+        "detect", folder, "--model", tiny_path, "--batch", "3", "--tags", "--posteriors", tmp_path / "p"
+    )
+    assert done.returncode == 0, done.stderr
+    lone = run("detect", folder, "--model", tiny_path, "--tags", "--posteriors", tmp_path / "lone")
+    assert _without_time(done.stdout) == _without_time(lone.stdout)
+    for name in ("a.tsv", "b.tsv", "c.tsv"):
+        assert (tmp_path / "p" / name).read_text() == (tmp_path / "lone" / name).read_text()
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_head_ends_it_quietly(tiny_path, folder, jobs):
     process = start("detect", folder, "--model", tiny_path, "-j", jobs)

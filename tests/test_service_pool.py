@@ -209,7 +209,7 @@ class SlowModel:
 class _SlowNetwork:
     def __init__(self, network, model):
         self._network, self._model = network, model
-        self.takes_lanes, self.batch_frames = network.takes_lanes, network.batch_frames
+        self.takes_lanes, self.device = network.takes_lanes, network.device
 
     def run(self, frames, state) -> tuple[Outputs, tuple]:
         time.sleep(self._model.seconds)
@@ -220,7 +220,7 @@ class _Poisoned:
     """Fails for as long as a lane's sound is loud."""
 
     takes_lanes = True
-    batch_frames = 256
+    device = "cpu"
 
     def __init__(self, network):
         self._network = network

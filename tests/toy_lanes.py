@@ -12,7 +12,7 @@ from streamsed.models.steps import NetworkCall
 class Adder:
     """A network that adds its input to its state, and counts how often it was run with how many lanes."""
 
-    batch_frames = 256
+    device = "cpu"
 
     def __init__(self, takes_lanes=True, poison=None):
         self.takes_lanes = takes_lanes

@@ -11,7 +11,7 @@ import numpy as np
 from streamsed.bundle import Backend, Bundle, Manifest, Member
 from streamsed.config import LatencyProfile, require
 from streamsed.errors import BundleError
-from streamsed.models.base import Graph, Network, Outputs, Provider
+from streamsed.models.base import Device, Graph, Network, Outputs, Provider
 from streamsed.models.causal import CausalStream
 from streamsed.models.exported import ExportedNetwork
 from streamsed.models.foreign import ForeignNetwork
@@ -28,6 +28,7 @@ from streamsed.models.steps import (
 from streamsed.models.windowed import ClipWindows, FrameWindows, window_latency_frames
 
 __all__ = [
+    "Device",
     "Graph",
     "ModelStream",
     "Network",

@@ -11,12 +11,7 @@ import numpy.typing as npt
 Floats: TypeAlias = npt.NDArray[np.float32]
 State: TypeAlias = tuple[Floats, ...]
 Provider: TypeAlias = Literal["cpu", "cuda", "auto"]
-
-
-# A run of so many frames altogether fills a core's caches; measured with everyday, longer ones are slower a frame.
-CPU_BATCH_FRAMES = 256
-# A GPU is far from busy with that.
-GPU_BATCH_FRAMES = 65536
+Device: TypeAlias = Literal["cpu", "cuda"]
 
 
 class Outputs(NamedTuple):
@@ -46,11 +41,11 @@ class Graph(Protocol):
         None where the format does not say.
     output_names : tuple of str or None
         None where the format does not say.
-    batch_frames : int
-        See :class:`Network`.
+    device : {"cpu", "cuda"}
+        Where it computes.
     """
 
-    batch_frames: int
+    device: Device
     inputs: tuple[TensorInfo, ...] | None
     output_names: tuple[str, ...] | None
 
@@ -71,11 +66,11 @@ class Network(Protocol):
     ----------
     takes_lanes : bool
         Whether one run may have the frames of several signals, B > 1.
-    batch_frames : int
-        Frames, of all signals together, from which on more of them make a run no cheaper a frame.
+    device : {"cpu", "cuda"}
+        Where it computes.
     """
 
-    batch_frames: int
+    device: Device
 
     @property
     def takes_lanes(self) -> bool:

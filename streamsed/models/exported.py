@@ -42,7 +42,7 @@ class ExportedNetwork:
         self.takes_lanes = has_free_batch(graph, default=True) and all(
             entry.shape[:1] == (1,) for entry in manifest.state
         )
-        self.batch_frames = graph.batch_frames
+        self.device = graph.device
         self._graph = graph
         self._where = where
         self._n_outputs = len(manifest.outputs)

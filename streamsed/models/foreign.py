@@ -51,7 +51,7 @@ class ForeignNetwork:
         if graph.output_names is not None and layout.output not in graph.output_names:
             names = list(graph.output_names)
             raise BundleError(f"{where}: outputs: expected {layout.output!r} among them, got {names}")
-        self.batch_frames = graph.batch_frames
+        self.device = graph.device
         self._graph = graph
         frames = manifest.streaming.window_frames or manifest.time_stride
         self._window_shape = frames, manifest.frame_shape[1]

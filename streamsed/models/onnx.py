@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from streamsed.errors import BundleError, ConfigError
-from streamsed.models.base import CPU_BATCH_FRAMES, GPU_BATCH_FRAMES, Floats, Provider, TensorInfo
+from streamsed.models.base import Device, Floats, Provider, TensorInfo
 
 _log = logging.getLogger("streamsed")
 
@@ -54,7 +54,7 @@ class OnnxGraph:
             )
             for item in self._session.get_inputs()
         )
-        self.batch_frames = GPU_BATCH_FRAMES if "CUDAExecutionProvider" in used else CPU_BATCH_FRAMES
+        self.device: Device = "cuda" if "CUDAExecutionProvider" in used else "cpu"
         # A GPU that fails is told, not replaced.
         self._session.disable_fallback()
         # The wrapper checks what this class and the loader have checked: a tenth of a step of a small network.

@@ -12,11 +12,14 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from streamsed.models.base import Floats, Network, Outputs, State
+from streamsed.models.base import Device, Floats, Network, Outputs, State
 
 T = TypeVar("T")
 
 _MOST_LANES = 64
+# Frames, of all lanes together, from which on more of them make a run no cheaper a frame: so many fill a core's
+# caches (measured with everyday); a GPU is far from busy with them.
+_BATCH_FRAMES: dict[Device, int] = {"cpu": 256, "cuda": 65536}
 
 
 class Answer(NamedTuple):
@@ -73,7 +76,7 @@ class NetworkCall(NamedTuple):
         if max_batch is not None:
             return max_batch
         frames: int = max(1, self.frames.shape[1])
-        return max(1, min(_MOST_LANES, self.network.batch_frames // frames))
+        return max(1, min(_MOST_LANES, _BATCH_FRAMES[self.network.device] // frames))
 
 
 Steps: TypeAlias = Generator[Sequence[Call], Sequence[Answer], T]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from streamsed.errors import BundleError, ConfigError
-from streamsed.models.base import CPU_BATCH_FRAMES, GPU_BATCH_FRAMES, Floats, Provider, TensorInfo
+from streamsed.models.base import Device, Floats, Provider, TensorInfo
 
 
 class TorchScriptGraph:
@@ -48,10 +48,9 @@ class TorchScriptGraph:
         self._torch: Any = torch
         if num_threads is not None:
             torch.set_num_threads(num_threads)
-        self._device = _device(torch, provider)
-        self.batch_frames = CPU_BATCH_FRAMES if self._device == "cpu" else GPU_BATCH_FRAMES
+        self.device = _device(torch, provider)
         try:
-            module = torch.jit.load(io.BytesIO(content), map_location=self._device)
+            module = torch.jit.load(io.BytesIO(content), map_location=self.device)
         except RuntimeError as error:
             raise BundleError(f"{where}: TorchScript cannot load it: {error}") from None
         self._module = module.eval()
@@ -60,7 +59,7 @@ class TorchScriptGraph:
     def call(self, inputs: Sequence[Floats], outputs: Sequence[str] | None = None) -> Mapping[str, Floats]:
         """Compute the outputs of these names, all by default."""
         torch = self._torch
-        tensors = [torch.from_numpy(np.ascontiguousarray(array)).to(self._device) for array in inputs]
+        tensors = [torch.from_numpy(np.ascontiguousarray(array)).to(self.device) for array in inputs]
         try:
             with torch.inference_mode():
                 found = self._module(*tensors)
@@ -81,7 +80,7 @@ class TorchScriptGraph:
         return {str(name): item for name, item in items if isinstance(item, torch.Tensor)}
 
 
-def _device(torch: Any, provider: Provider) -> str:
+def _device(torch: Any, provider: Provider) -> Device:
     has_cuda = provider != "cpu" and torch.cuda.is_available()
     if provider == "cuda" and not has_cuda:
         raise ConfigError("provider: expected a usable GPU for 'cuda', got none; use 'auto' or 'cpu'")
