@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['CaptureContext', 'EventDecoder', 'LogMel', 'LogMelLanes', 'OnlineBinaryMedian', 'OnlineLogMel', 'OnlineMedianFilter', 'PostChain', 'RingBuffer', 'SignalMonitor', 'active_isa', 'cuda_build', 'cuda_describe', 'cuda_device_count', 'force_isa', 'fuse', 'median_filter', 'require_cuda']
+__all__: list[str] = ['CaptureContext', 'EventDecoder', 'LogMel', 'LogMelLanes', 'OnlineBinaryMedian', 'OnlineLogMel', 'OnlineMedianFilter', 'PolyphaseTaps', 'PostChain', 'Resampler', 'RingBuffer', 'SignalMonitor', 'active_isa', 'cuda_build', 'cuda_describe', 'cuda_device_count', 'force_isa', 'fuse', 'median_filter', 'require_cuda']
 class RingBuffer:
     """
     Lock-free ring of float32 audio between one writer and one reader; drops the oldest and says what (docs/capture.md).
@@ -356,6 +356,32 @@ class SignalMonitor:
     def non_finite_samples(self) -> int:
         """
         How many values were replaced so far.
+        """
+class PolyphaseTaps:
+    """
+    Taps of a polyphase filter, shared by streams.
+    """
+    def __init__(self, table: typing.Any, down: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        Rows of a float array (up, 2·half): row r is for an output r / up after an input. Without columns everything passes through.
+        """
+class Resampler:
+    """
+    Resamples one channel; see streamsed.sources.Resampler.
+    """
+    def __init__(self, taps: PolyphaseTaps) -> None:
+        ...
+    def flush(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Return what is left, so that round(n · rate_out / rate_in) outputs were made of n inputs. StateError when called twice.
+        """
+    def process(self, samples: typing.Any) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Take samples, shape (n,) float32, any n; return the outputs that they complete. ConfigError for another type or shape; StateError after flush, and from a second thread inside a running call.
+        """
+    def reset(self, offset: typing.SupportsInt | typing.SupportsIndex = 0) -> None:
+        """
+        Become equal to a new resampler whose output 0 lies `offset` later than input 0, in units of 1 / (rate_in · up) seconds.
         """
 def active_isa() -> str:
     """
