@@ -56,7 +56,7 @@ def test_version(capsys):
         ([], "usage: streamsed"),
         (["lisen"], "did you mean 'listen'?"),
         (["listen", "--devce", "3"], "did you mean --device?"),
-        (["listen", "--device", "0", "--input", "x.wav"], "not allowed with argument"),
+        (["listen", "--input", "-", "--input", "-"], "--input: expected stdin (-) once"),
         (["listen", "--latency", "lo"], "expected one of low, balanced, high, got 'lo'; did you mean 'low'?"),
         (["listen", "--format", "xml"], "expected one of jsonl, text, tsv, audacity, rttm, vtt, got 'xml'"),
         (["listen", "--threshold", "dog"], "expected T or LABEL=T with a number T, got 'dog'"),

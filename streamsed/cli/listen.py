@@ -24,19 +24,21 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
 
-    from streamsed.service import Session
+    from streamsed.service import Session, SessionGroup
     from streamsed.sinks import FanOut
     from streamsed.types import Record
 
 _DESCRIPTION = """\
 Listen to a device (or a file, video or pipe as if it were one) and report events, or respiratory cycles, as they
-happen. On a terminal
-there is a live view; through a pipe or with --format there are records, one a line. Ctrl-C closes open
+happen. --device and --input may be repeated: all of them are listened to at once, through one model. On a
+terminal there is a live view; through a pipe or with --format there are records, one a line. Ctrl-C closes open
 events, writes the summary and ends; a second Ctrl-C ends at once.
 """
 
 # As many labels as the view has room for, more would be work for nothing.
 _VIEW_LABELS = 12
+# The same for one of several sources, which has a line.
+_LINE_LABELS = 3
 
 
 def add_to(subparsers: Any) -> None:
@@ -44,11 +46,21 @@ def add_to(subparsers: Any) -> None:
     parser = add_command(
         subparsers, "listen", "listen to a microphone, a file or a pipe", run, description=_DESCRIPTION
     )
-    source = parser.add_argument_group("source").add_mutually_exclusive_group()
+    source = parser.add_argument_group("sources, each of which may be repeated")
     source.add_argument(
-        "--device", metavar="N|NAME", help="index or part of the name (default: the default input)"
+        "--device",
+        action="append",
+        default=[],
+        metavar="N|NAME",
+        help="index or part of the name (default: the default input)",
     )
-    source.add_argument("--input", metavar="FILE|-", help="a recording, or - for raw PCM on stdin")
+    source.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="FILE|-",
+        help="a recording, or - for raw PCM on stdin",
+    )
     parser.add_argument(
         "--video",
         metavar="FILE|CAMERA",
@@ -102,9 +114,10 @@ def add_to(subparsers: Any) -> None:
 def run(arguments: Namespace) -> int:
     """Listen."""
     with Interrupts() as interrupts:
-        from streamsed.cli.outputs import check_outputs, when_reader_leaves
+        from streamsed.cli.outputs import check_formats, check_outputs, when_reader_leaves
 
         check_outputs(arguments.output, arguments.force)
+        check_formats(arguments.output, arguments.format, _is_several(arguments))
         view = sys.stdout.isatty() and arguments.format is None and os.environ.get("TERM") != "dumb"
         session = _session(arguments, view)
         interrupts.on_stop(session.stop)
@@ -117,57 +130,75 @@ def run(arguments: Namespace) -> int:
         return FAILURE if sinks.failed else 0
 
 
-def _session(arguments: Namespace, view: bool) -> Session:
+def _is_several(arguments: Namespace) -> bool:
+    return len(arguments.device) + len(arguments.input) > 1
+
+
+def _session(arguments: Namespace, view: bool) -> Session | SessionGroup:
     from streamsed.cli.model_choice import load_detectors, thresholds
     from streamsed.service import listen
 
+    several = _is_several(arguments)
+    inputs = _inputs(arguments)
     detectors = load_detectors(arguments)
     labels = tuple(dict.fromkeys(label for detector in detectors for label in detector.labels))
     tagged = sum(detector.tag_count for detector in detectors)
-    return listen(
-        device=arguments.device,
-        input=_input(arguments),
-        model=detectors[0] if len(detectors) == 1 else detectors,
-        sample_rate=arguments.rate if arguments.input is None else None,
-        channels=arguments.channels if arguments.input is None else None,
+    shown = min(tagged, _LINE_LABELS if several else _VIEW_LABELS)
+    # A file knows its own rate, and what is piped in has been told its.
+    opens_device = bool(arguments.device) or not inputs
+    device: Any = arguments.device if several else next(iter(arguments.device), None)
+    given: Any = inputs if several else next(iter(inputs), None)
+    found: Session | SessionGroup = listen(
+        device=device,
+        input=given,
+        model=detectors,
+        sample_rate=arguments.rate if opens_device else None,
+        channels=arguments.channels if opens_device else None,
         channel="mix" if arguments.channel is None else arguments.channel,
         latency=arguments.latency,
         thresholds=thresholds(arguments.threshold, labels),
         duration=arguments.duration,
         once=arguments.once,
         realtime=arguments.realtime,
-        top_k=arguments.top_k or (min(tagged, _VIEW_LABELS) if view else 0),
+        top_k=arguments.top_k or (shown if view else 0),
         strict_realtime=arguments.strict_realtime,
         recovery_seconds=arguments.recovery,
         save_audio=arguments.save_audio,
         pre_roll=arguments.pre_roll,
         video=arguments.video,
     )
+    return found
 
 
-def _input(arguments: Namespace) -> Any:
-    """Return what ``listen`` takes as its input."""
+def _inputs(arguments: Namespace) -> list[Any]:
+    """Return what ``listen`` takes as its inputs."""
     from streamsed.config import require
-
-    if arguments.input != "-":
-        raw = arguments.input is None or (arguments.rate is None and arguments.channels is None)
-        require(
-            raw, "--rate, --channels", "a device or raw PCM on stdin; a file knows its own", arguments.input
-        )
-        return arguments.input
     from streamsed.sources import PcmSource
 
+    pipes = arguments.input.count("-")
+    require(pipes <= 1, "--input", "stdin (-) once", arguments.input)
+    told = bool(arguments.device or pipes or not arguments.input)
+    require(
+        told or (arguments.rate is None and arguments.channels is None),
+        "--rate, --channels",
+        "a device or raw PCM on stdin; a file knows its own",
+        ", ".join(arguments.input),
+    )
+    if not pipes:
+        return list(arguments.input)
     require(not sys.stdin.isatty(), "--input -", "raw PCM on stdin", "a terminal")
-    return PcmSource(sys.stdin.buffer, arguments.rate or 16000, arguments.channels or 1, arguments.pcm_format)
+    pcm = PcmSource(sys.stdin.buffer, arguments.rate or 16000, arguments.channels or 1, arguments.pcm_format)
+    return [pcm if item == "-" else item for item in arguments.input]
 
 
 @contextlib.contextmanager
-def _sinks(arguments: Namespace, session: Session, view: bool) -> Iterator[FanOut]:
+def _sinks(arguments: Namespace, session: Session | SessionGroup, view: bool) -> Iterator[FanOut]:
     """Open what the records go to; a live view counts as one."""
     from streamsed.cli.outputs import open_outputs, report_output, standard_output
     from streamsed.sinks import FanOut, make_format
 
-    files: list[Any] = list(open_outputs(arguments.output, arguments.format, arguments.force))
+    several = _is_several(arguments)
+    files: list[Any] = list(open_outputs(arguments.output, arguments.format, arguments.force, several))
     if view and not arguments.top_k:
         files = [_WithoutTags(sink) for sink in files]
     with contextlib.ExitStack() as stack:
@@ -176,9 +207,9 @@ def _sinks(arguments: Namespace, session: Session, view: bool) -> Iterator[FanOu
             stack.enter_context(quiet_libraries())
             shown.append(stack.enter_context(_live_view(session)))
         else:
-            shown.append(standard_output(make_format(arguments.format or "jsonl")))
+            shown.append(standard_output(make_format(arguments.format or "jsonl", several=several)))
             if sys.stderr.isatty() and stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
-                shown.append(stack.enter_context(_meter(session)))
+                shown.append(stack.enter_context(_levels(session)))
         sinks = FanOut([*shown, *files], report_output)
         try:
             yield sinks
@@ -186,12 +217,16 @@ def _sinks(arguments: Namespace, session: Session, view: bool) -> Iterator[FanOu
             sinks.close()
 
 
-def _live_view(session: Session) -> Any:
+def _live_view(session: Session | SessionGroup) -> Any:
     from rich.console import Console
 
+    from streamsed.cli.group_view import GroupView
     from streamsed.cli.live_view import LiveView
     from streamsed.detector import Detector
+    from streamsed.service import SessionGroup
 
+    if isinstance(session, SessionGroup):
+        return GroupView(Console(), lambda: session.stats)
     limits = {
         label: detector.bundle.post_processing.for_label(label).threshold_on
         for detector in session.detectors
@@ -201,12 +236,15 @@ def _live_view(session: Session) -> Any:
     return LiveView(Console(), lambda: session.stats, limits)
 
 
-def _meter(session: Session) -> Any:
+def _levels(session: Session | SessionGroup) -> Any:
     from rich.console import Console
 
-    from streamsed.cli.live_view import LevelLine
+    from streamsed.cli.view import LevelLines
+    from streamsed.service import SessionGroup
 
-    return LevelLine(Console(stderr=True), lambda: session.stats)
+    if isinstance(session, SessionGroup):
+        return LevelLines(Console(stderr=True), lambda: session.stats.items())
+    return LevelLines(Console(stderr=True), lambda: [("", session.stats)])
 
 
 class _WithoutTags:
@@ -222,7 +260,7 @@ class _WithoutTags:
             self._sink.write(record)
 
 
-def _pass_on(session: Session, sinks: FanOut, wanted: str | None) -> bool:
+def _pass_on(session: Session | SessionGroup, sinks: FanOut, wanted: str | None) -> bool:
     """Hand every record to the sinks; when stdout's reader is gone, what is left goes to the files.
 
     Returns whether an event or cycle of the label ``wanted`` came.

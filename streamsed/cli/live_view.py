@@ -1,30 +1,26 @@
-"""The live view of ``listen``: an event log that scrolls, and below it what is going on right now."""
+"""The live view of ``listen``: below the log of events, what is going on right now at one source."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import statistics
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.live import Live
+from rich.console import Console
 from rich.text import Text
 
+from streamsed.cli.view import GOOD_STATES, View, meter, scale
 from streamsed.sinks.fields import clock, one_cell
 from streamsed.sinks.human import HumanText
-from streamsed.sinks.text_sink import ReaderGone
 from streamsed.types import (
     EMOTION_DIMENSIONS,
     Cycle,
     CycleOpen,
     Emotion,
     Event,
-    Gap,
     Health,
     Onset,
     Record,
@@ -36,26 +32,18 @@ from streamsed.types import (
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from streamsed.service import SessionStats
 
-_FRAMES_PER_SECOND = 8
-_FLOOR_DB = -60.0
-_SILENT_DB = -119.0
 # How fast a label leaves the list of the strongest ones, per second.
 _FADE = 0.5
 _MOST_LABELS = 12
-_GOOD_STATES = ("listening", "stopped")
 _HEALTH_SECONDS = 5.0
 # How far back the curves of emotion go: 24 s of records at a hop of half a second.
 _CURVE_POINTS = 48
 
 
-class LiveView:
-    """A sink that draws. Finished events go into the terminal's scroll-back: no window is too small for them.
-
-    Every state is said in words or signs as well as in colour.
+class LiveView(View):
+    """The view of a single source.
 
     Parameters
     ----------
@@ -69,10 +57,9 @@ class LiveView:
     def __init__(
         self, console: Console, stats: Callable[[], SessionStats], thresholds: Mapping[str, float]
     ) -> None:
-        self._console = console
+        super().__init__(console, HumanText())
         self._stats = stats
         self._thresholds = thresholds
-        self._lock = threading.Lock()
         self._start: Start | None = None
         self._state = "starting"
         self._detail = ""
@@ -84,46 +71,6 @@ class LiveView:
         self._active: dict[str, Onset] = {}
         self._cycle: CycleOpen | None = None
         self._emotions: deque[Emotion] = deque(maxlen=_CURVE_POINTS)
-        self._text = HumanText()
-        self._live = Live(
-            self,
-            console=console,
-            refresh_per_second=_FRAMES_PER_SECOND,
-            redirect_stdout=False,
-            redirect_stderr=True,
-        )
-
-    def __enter__(self) -> LiveView:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def write(self, record: Record) -> None:
-        """Take one record."""
-        with self._lock:
-            self._take(record)
-        try:
-            self._log(record)
-        except OSError as error:
-            # The window is gone; what goes into files goes on.
-            raise ReaderGone("terminal") from error
-
-    def _log(self, record: Record) -> None:
-        trouble = isinstance(record, Status) and record.state not in _GOOD_STATES
-        if isinstance(record, (Event, Cycle, Gap, Summary)) or trouble:
-            line = self._text.render(record).rstrip("\n")
-            if len(line) > self._console.width:
-                line = " ".join(line.split())
-            self._console.print(Text(line), soft_wrap=True)
-
-    def close(self) -> None:
-        """Leave the last picture on the screen and give the terminal back."""
-        with contextlib.suppress(OSError):
-            self._live.stop()
 
     def _take(self, record: Record) -> None:
         if isinstance(record, Tags):
@@ -158,20 +105,10 @@ class LiveView:
         elif isinstance(record, Summary):
             self._state, self._detail = "stopped", ""
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = options.max_width
-        height = max(console.size.height - 1, 1)
-        with self._lock:
-            lines = list(self._lines(width, options.ascii_only))
-        # In a small window the labels at the end of the list go first.
-        for line in lines[:height]:
-            line.truncate(width, overflow="ellipsis")
-            yield line
-
     def _lines(self, width: int, ascii_only: bool) -> Iterator[Text]:
         stats = self._stats()
         yield self._headline(stats)
-        yield _meter(stats, width, ascii_only)
+        yield meter(stats, width, ascii_only)
         yield self._delays(stats)
         names = [*self._thresholds, *self._strength]
         if stats.emotions is not None:
@@ -189,7 +126,7 @@ class LiveView:
             yield self._bar(label, label in sounding, name_width, width, ascii_only)
 
     def _headline(self, stats: SessionStats) -> Text:
-        good = self._state in _GOOD_STATES
+        good = self._state in GOOD_STATES
         line = Text()
         line.append(f" {self._state} ", style="reverse green" if good else "reverse red")
         line.append(f" {clock(stats.audio_seconds, 1)}")
@@ -244,7 +181,7 @@ class LiveView:
             row = Text(f"  {one_cell(label)[:name_width]:<{name_width}} {value:4.2f} ")
             room = min(width - row.cell_len, 60)
             if room >= 8:
-                row.append_text(_scale(value, room, None, "magenta", ascii_only))
+                row.append_text(scale(value, room, None, "magenta", ascii_only))
             yield row
 
     def _curves(self, stats: SessionStats, name_width: int, width: int, ascii_only: bool) -> Iterator[Text]:
@@ -275,53 +212,9 @@ class LiveView:
         room = min(width - line.cell_len, 60)
         if room >= 8:
             line.append_text(
-                _scale(value, room, self._thresholds.get(label), "green" if active else "cyan", ascii_only)
+                scale(value, room, self._thresholds.get(label), "green" if active else "cyan", ascii_only)
             )
         return line
-
-
-class LevelLine:
-    """One line with the level, for when the records go elsewhere."""
-
-    def __init__(self, console: Console, stats: Callable[[], SessionStats]) -> None:
-        self._stats = stats
-        self._live = Live(self, console=console, refresh_per_second=_FRAMES_PER_SECOND, transient=True)
-
-    def __enter__(self) -> LevelLine:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def write(self, record: Record) -> None:
-        """Ignore the record."""
-
-    def close(self) -> None:
-        """Remove the line."""
-        self._live.stop()
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        line = _meter(self._stats(), options.max_width, options.ascii_only)
-        line.truncate(options.max_width, overflow="ellipsis")
-        yield line
-
-
-def _meter(stats: SessionStats, width: int, ascii_only: bool) -> Text:
-    level, peak = stats.level_db, stats.peak_db
-    silent = level <= _SILENT_DB
-    text = "  silent" if silent else f" {level:6.1f} dBFS  peak {peak:6.1f}"
-    line = Text("level ")
-    room = min(width - len(line) - len(text), 60)
-    if room >= 8:
-        mark = None if silent else 1 - peak / _FLOOR_DB
-        line.append_text(
-            _scale(1 - level / _FLOOR_DB, room, mark, "red" if peak > -0.5 else "green", ascii_only)
-        )
-    line.append(text)
-    return line
 
 
 def _clip_line(record: Tags) -> Text:
@@ -354,18 +247,3 @@ def _curve(
             level = min(max(getattr(record, name), 0.0), 1.0)
             characters[place] = signs[min(int(level * len(signs)), len(signs) - 1)]
     return "".join(characters)
-
-
-def _scale(share: float, cells: int, mark: float | None, style: str, ascii_only: bool) -> Text:
-    """Return a bar of ``cells`` characters filled to ``share``, with a line at ``mark``."""
-    full, empty, tick = ("#", ".", "|") if ascii_only else ("█", "·", "┃")
-    filled = round(min(max(share, 0.0), 1.0) * cells)
-    characters = [full] * filled + [empty] * (cells - filled)
-    bar = Text()
-    at = None if mark is None else min(int(min(max(mark, 0.0), 1.0) * cells), cells - 1)
-    for index, character in enumerate(characters):
-        if index == at:
-            bar.append(tick, style="bold")
-        else:
-            bar.append(character, style=style if index < filled else "dim")
-    return bar

@@ -40,13 +40,23 @@ def check_outputs(paths: Sequence[str], force: bool) -> None:
         seen.add(real)
 
 
-def open_outputs(paths: Sequence[str], format_name: str | None, force: bool) -> list[TextSink]:
-    """Open files; without a format's name their extensions say it."""
+def check_formats(paths: Sequence[str], format_name: str | None, several: bool) -> None:
+    """Raise :class:`ConfigError` if a format cannot tell several sources apart."""
+    for path in paths:
+        if path != STDOUT:
+            make_format(format_name or format_of_path(path), several=several)
+    make_format(format_name or "jsonl", several=several)
+
+
+def open_outputs(
+    paths: Sequence[str], format_name: str | None, force: bool, several: bool = False
+) -> list[TextSink]:
+    """Open files; without a format's name their extensions say it. ``several``: for records of several sources."""
     sinks: list[TextSink] = []
     try:
         for path in paths:
             if path != STDOUT:
-                record_format = make_format(format_name or format_of_path(path))
+                record_format = make_format(format_name or format_of_path(path), several=several)
                 sinks.append(open_sink(path, record_format, force))
     except OutputError:
         for sink in sinks:

@@ -64,11 +64,30 @@ _BY_EXTENSION = {
 }
 
 
-def make_format(name: str, of_tags: bool = False) -> RecordFormat:
-    """Return a fresh formatter, one of tags on request, or raise :class:`ConfigError` listing those there are."""
+def make_format(name: str, of_tags: bool = False, several: bool = False) -> RecordFormat:
+    """Return a fresh formatter.
+
+    Parameters
+    ----------
+    name : str
+    of_tags : bool
+        Of the tags of whole recordings.
+    several : bool
+        Records of several sources come mixed: each of them says whose it is.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name, or it has no place for the source.
+    """
     formats = TAG_FORMATS if of_tags else FORMATS
     require(name in formats, "format", f"one of {list(formats)}" + (" for tags" if of_tags else ""), name)
-    return formats[name]()
+    if not several:
+        return formats[name]()
+    naming = [other for other, item in formats.items() if item.names_source]
+    expected = f"one that says which source a record is of ({', '.join(naming)}), or a single source"
+    require(name in naming, "format", expected, name)
+    return HumanText(several=True) if formats[name] is HumanText else formats[name]()
 
 
 def format_of_path(path: str, default: str = "jsonl") -> str:

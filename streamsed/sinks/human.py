@@ -22,70 +22,91 @@ from streamsed.types import (
     Tags,
 )
 
+# Of the names of sources, so that labels stand below each other; longer names push them on.
+_SOURCE_WIDTH = 12
+
 
 class HumanText:
-    """One line a record: when, what, how sure. Retractions name what they take back."""
+    """One line a record: when, what, how sure. Retractions name what they take back.
+
+    Parameters
+    ----------
+    several : bool
+        Say in every line of which source it is.
+    """
 
     extension: ClassVar[str] = "txt"
     header: ClassVar[str] = ""
     names_source: ClassVar[bool] = True
 
-    def __init__(self) -> None:
-        self._pending: dict[str, tuple[str, float]] = {}  # label and onset
+    def __init__(self, several: bool = False) -> None:
+        self._several = several
+        self._pending: dict[str, tuple[str, float, str]] = {}  # label, onset and source
 
     def render(self, record: Record) -> str:
         """Return the line of ``record``."""
         return self._line(record) + "\n"
 
     def _line(self, record: Record) -> str:
-        if isinstance(record, Event):
-            self._pending.pop(record.event_id, None)
-            span = _span(record.onset, clock(record.offset), record.label, record.confidence)
-            return span + _remarks(record)
-        if isinstance(record, Onset):
-            self._pending[record.event_id] = record.label, record.onset
-            return _span(record.onset, "...", record.label, record.confidence)
         if isinstance(record, Retract):
-            known = self._pending.pop(record.event_id, None)
-            what = f"{one_cell(known[0])} at {clock(known[1])}" if known else record.event_id
-            return f"# not confirmed: {what}"
-        if isinstance(record, Cycle):
-            self._pending.pop(record.cycle_id, None)
-            span = _span(record.onset, clock(record.offset), record.label, record.confidence)
-            rate = record.respiratory_rate
-            return span + ("" if rate is None else f"  {rate:4.1f}/min") + _remarks(record)
-        if isinstance(record, CycleOpen):
-            self._pending[record.cycle_id] = "cycle", record.onset
-            return _open(record)
-        if isinstance(record, Tags) and record.is_whole:
-            span = f"{clock(record.onset or 0.0):>9} - {clock(record.time):>9}"
-            return f"{span}  tags: {_strengths(record, record.tags or ()) or 'none'}"
-        if isinstance(record, Emotion):
-            return _emotion(record)
+            return self._retracted(record)
         if isinstance(record, Start):
             waits = ", ".join(
                 f"{name} {1000 * seconds:.0f} ms" for name, seconds in record.latency_seconds.items()
             )
             return f"# {one_cell(record.source)}: {record.model}, {record.sample_rate} Hz, latency {waits}"
-        return f"# {_note(record)}"
+        source = one_cell(record.source or "")
+        who = f"{source:<{_SOURCE_WIDTH}}  " if self._several else ""
+        if isinstance(record, Event):
+            self._pending.pop(record.event_id, None)
+            span = _span(record.onset, clock(record.offset), record.label, record.confidence, who)
+            return span + _remarks(record)
+        if isinstance(record, Onset):
+            self._pending[record.event_id] = record.label, record.onset, source
+            return _span(record.onset, "...", record.label, record.confidence, who)
+        if isinstance(record, Cycle):
+            self._pending.pop(record.cycle_id, None)
+            span = _span(record.onset, clock(record.offset), record.label, record.confidence, who)
+            rate = record.respiratory_rate
+            return span + ("" if rate is None else f"  {rate:4.1f}/min") + _remarks(record)
+        if isinstance(record, CycleOpen):
+            self._pending[record.cycle_id] = "cycle", record.onset, source
+            return _open(record, who)
+        if isinstance(record, Tags) and record.is_whole:
+            tags = _strengths(record, record.tags or ()) or "none"
+            return f"{_times(record.onset or 0.0, clock(record.time))}  {who}tags: {tags}"
+        if isinstance(record, Emotion):
+            return _emotion(record, who)
+        return f"# {source + ': ' if self._several else ''}{_note(record)}"
+
+    def _retracted(self, record: Retract) -> str:
+        known = self._pending.pop(record.event_id, None)
+        if known is None:
+            return f"# not confirmed: {record.event_id}"
+        label, onset, source = known
+        return f"# {source + ': ' if self._several else ''}not confirmed: {one_cell(label)} at {clock(onset)}"
 
 
-def _span(onset: float, until: str, label: str, confidence: float) -> str:
-    return f"{clock(onset):>9} - {until:>9}  {one_cell(label):<20} {confidence:4.2f}"
+def _times(onset: float, until: str) -> str:
+    return f"{clock(onset):>9} - {until:>9}"
 
 
-def _open(cycle: CycleOpen) -> str:
+def _span(onset: float, until: str, label: str, confidence: float, who: str) -> str:
+    return f"{_times(onset, until)}  {who}{one_cell(label):<20} {confidence:4.2f}"
+
+
+def _open(cycle: CycleOpen, who: str) -> str:
     if cycle.posteriors is None:
-        return f"{clock(cycle.onset):>9} - {'...':>9}  cycle"
+        return f"{_times(cycle.onset, '...')}  {who}cycle"
     label, value = max(cycle.posteriors.items(), key=lambda item: item[1])
-    return _span(cycle.onset, "...", f"{label}?", value)
+    return _span(cycle.onset, "...", f"{label}?", value, who)
 
 
-def _emotion(record: Emotion) -> str:
+def _emotion(record: Emotion, who: str) -> str:
     spread = max(record.uncertainty.values())
     levels = emotion_levels(record, " ")
     missing = f"  (without {record.members_skipped} members)" if record.members_skipped else ""
-    return f"{clock(record.onset):>9} - {clock(record.offset):>9}  {levels}  ±{spread:.2f}{missing}"
+    return f"{_times(record.onset, clock(record.offset))}  {who}{levels}  ±{spread:.2f}{missing}"
 
 
 def _remarks(event: Event | Cycle) -> str:
