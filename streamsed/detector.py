@@ -23,6 +23,7 @@ from streamsed.config import (
     require,
 )
 from streamsed.evidence import PosteriorFrames
+from streamsed.front_end_lanes import gpu_lanes
 from streamsed.frontend import LogMel
 from streamsed.latency import LatencyBudget
 from streamsed.models import Device, Provider, load_network, look_ahead_frames
@@ -76,8 +77,9 @@ def load(
     backend : {"onnx", "torchscript"}, optional
         "torchscript" needs the extra ``torch``. By default "onnx", unless the bundle has only the other.
     provider : {"cpu", "cuda", "auto"}
-        Where the networks compute. The CPU is the default: for networks of this size and chunks this short,
-        a GPU costs latency. Only "auto" falls back to it.
+        Where front-end and networks compute. The CPU is the default: for networks of this size and chunks this short,
+        a GPU costs latency, unless many streams share it. Only "auto" falls back to it, each of the two by itself,
+        and says so once in the log.
     num_threads : int, optional
         Threads inside one network; 1 by default with ONNX Runtime. The one number that PyTorch has for the
         whole process is changed only if this is given.
@@ -160,6 +162,7 @@ class Detector:
         self._networks = [
             load_network(bundle, member, backend, provider, num_threads) for member in bundle.members
         ]
+        self._lanes = None if self._log_mel is None else gpu_lanes(self._log_mel, provider)
         self._encoders = load_side_encoders(bundle, provider, num_threads)
         self.image_encoder = next((item for item in self._encoders if isinstance(item, ImageEncoder)), None)
 
@@ -262,7 +265,13 @@ class Detector:
 
     def _posterior_stream(self, profile: LatencyProfile, *, with_disagreement: bool) -> PosteriorStream:
         return PosteriorStream(
-            self.bundle, self._log_mel, self._networks, profile, with_disagreement, self._encoders
+            self.bundle,
+            self._log_mel,
+            self._networks,
+            profile,
+            with_disagreement,
+            self._encoders,
+            self._lanes,
         )
 
     def latency(self, profile: LatencyChoice = "balanced", sample_rate: int | None = None) -> LatencyBudget:

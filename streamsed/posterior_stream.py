@@ -10,6 +10,7 @@ import numpy.typing as npt
 from streamsed.bundle import Manifest
 from streamsed.config import LatencyProfile, require
 from streamsed.evidence import PosteriorFrames, disagreement, join_frames
+from streamsed.front_end_lanes import FrontEndLanes, LaneLogMel
 from streamsed.frontend import LogMel, OnlineLogMel, OnlineWaveform
 from streamsed.models import (
     ModelStream,
@@ -49,6 +50,8 @@ class PosteriorStream:
         Whether to compute how much the members differ.
     encoders : sequence of SideEncoder
         Of the side inputs of the bundle, shared.
+    lanes : FrontEndLanes, optional
+        Where the log-mel frames are computed, together with those of other streams; by default alone on the CPU.
 
     Attributes
     ----------
@@ -64,9 +67,14 @@ class PosteriorStream:
         profile: LatencyProfile,
         with_disagreement: bool = False,
         encoders: Sequence[SideEncoder] = (),
+        lanes: FrontEndLanes | None = None,
     ) -> None:
         frame_samples, _ = manifest.frame_shape
-        self._front_end = OnlineWaveform(frame_samples) if log_mel is None else OnlineLogMel(log_mel)
+        self._front_end: OnlineWaveform | OnlineLogMel | LaneLogMel
+        if log_mel is None:
+            self._front_end = OnlineWaveform(frame_samples)
+        else:
+            self._front_end = OnlineLogMel(log_mel) if lanes is None else lanes.lane()
         self._sides = SideStreams(encoders, log_mel.config) if log_mel is not None and encoders else None
         self._stride = manifest.time_stride
         weights = manifest.fusion.weights
@@ -119,7 +127,10 @@ class PosteriorStream:
 
     def process_steps(self, samples: Floats) -> Steps[PosteriorFrames]:
         """As :meth:`process`, for :func:`~streamsed.models.run_together`."""
-        frames = self._front_end.process(samples)
+        if isinstance(self._front_end, LaneLogMel):
+            frames = yield from self._front_end.process_steps(samples)
+        else:
+            frames = self._front_end.process(samples)
         if self._sides is not None:
             frames = self._sides.process(samples, frames)
         return (yield from self._advance(frames))

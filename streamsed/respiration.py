@@ -17,6 +17,7 @@ from streamsed.config import LatencyChoice, LatencyProfile, latency_profile, req
 from streamsed.cycle_classifier import CycleClassifier
 from streamsed.cycle_stream import CycleStream
 from streamsed.evidence import PosteriorFrames
+from streamsed.front_end_lanes import gpu_lanes
 from streamsed.frontend import LogMel
 from streamsed.latency import CycleLatency
 from streamsed.models import Device, Provider, load_network
@@ -79,6 +80,7 @@ class CycleDetector:
         boundary_finder(bundle, segmenter)  # an unknown kind is to be known now
         assert bundle.segmenter.front_end is not None  # the manifest saw to it
         self._log_mel = LogMel(bundle.segmenter.front_end)
+        self._lanes = gpu_lanes(self._log_mel, provider)
         segmenters, classifiers = (
             [load_network(part, member, backend, provider, num_threads) for member in part.members]
             for part in (bundle.segmenter, bundle.classifier)
@@ -153,7 +155,9 @@ class CycleDetector:
         )
 
     def _posterior_stream(self, profile: LatencyProfile) -> PosteriorStream:
-        return PosteriorStream(self.bundle.segmenter, self._log_mel, self._networks, profile)
+        return PosteriorStream(
+            self.bundle.segmenter, self._log_mel, self._networks, profile, lanes=self._lanes
+        )
 
     def _least_posteriors(self, thresholds: float | Mapping[str, float] | None) -> dict[str, float]:
         if thresholds is None:

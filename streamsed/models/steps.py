@@ -23,9 +23,12 @@ _BATCH_FRAMES: dict[Device, int] = {"cpu": 256, "cuda": 65536}
 
 
 class Answer(NamedTuple):
-    """What the network gave, (1, ...), and the lane's share of the time that it took, in seconds."""
+    """What was asked for, and the lane's share of the time that it took, in seconds.
 
-    outputs: Outputs
+    ``outputs`` of a network are :class:`~streamsed.models.base.Outputs`, and ``state`` is its next one, both (1, ...).
+    """
+
+    outputs: Any
     state: State
     seconds: float
 

@@ -99,7 +99,8 @@ class WindowedStream(ModelStream):
         if begin < 0:
             frames = self._filled(frames, -begin)
         (answer,) = yield (NetworkCall(self._network, np.ascontiguousarray(frames[np.newaxis]), ()),)
-        return answer.outputs
+        outputs: Outputs = answer.outputs
+        return outputs
 
     def _filled(self, frames: Floats, count: int) -> Floats:
         """Return ``frames`` with so many before them."""
