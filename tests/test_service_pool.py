@@ -305,6 +305,20 @@ class TestLanes:
             records = list(pool)
         assert heard(by_source(records, "stays")) == alone(detector, sound, source="stays")
 
+    def test_fewer_members_may_take_part(self, ensemble):
+        sound = scene()
+        with DetectorPool(ensemble, inbox_seconds=60.0) as pool:
+            pool.join("one", members=1).push(sound)
+            pool.join("all").push(sound)
+            with pytest.raises(ConfigError, match="members: expected from 1 to 3, got 4"):
+                pool.join("many", members=4)
+            pool.close()
+            records = list(pool)
+        stream = ensemble.stream(RATE, 1, source="one")
+        stream.set_members(1)
+        assert heard(by_source(records, "one")) == heard([*stream.process(sound), *stream.flush()])
+        assert heard(by_source(records, "all")) == alone(ensemble, sound, source="all")
+
     def test_everybody_has_a_turn(self, detector):
         """One with a long backlog does not keep the others waiting."""
         slow = SlowModel(detector, 0.002)

@@ -33,12 +33,14 @@ class MemberPolicy:
 
     Attributes
     ----------
+    members : int
+        M.
     running : int
         How many are to run, 1 to M.
     """
 
     def __init__(self, members: int) -> None:
-        self._all = members
+        self.members = members
         self.running = members
         self._trial: tuple[float, float] | None = None  # how late, where
         self._in_time_since: float | None = None
@@ -60,7 +62,7 @@ class MemberPolicy:
             return self.running
         self._trial = (late_seconds, position_seconds)
         if late_before - late_seconds < _LEAST_GAIN * taken and self.running > 1:
-            if self.running < self._all:
+            if self.running < self.members:
                 self._patience = min(2.0 * self._patience, _LONGEST_PATIENCE_SECONDS)
             self.running = 1 if late_seconds >= VERY_LATE_SECONDS else self.running // 2
         return self.running
@@ -74,7 +76,7 @@ class MemberPolicy:
         if position_seconds - self._in_time_since < self._patience:
             return
         self._in_time_since = position_seconds
-        if self.running < self._all:
+        if self.running < self.members:
             self.running += 1
         else:
             self._patience = _PATIENCE_SECONDS
@@ -88,7 +90,7 @@ def change_of_members(
     if count == before:
         return None
     stream.set_members(count)
-    every = stream.member_count
+    every = policy.members
     if before == every:
         return f"overload: {count} of {every} members of {model} until it has caught up"
     return f"caught up: all {every} members of {model}" if count == every else None

@@ -258,6 +258,7 @@ class DetectorPool:
         top_k: int = 0,
         provisional: bool = True,
         time_origin: datetime | None = None,
+        members: int | None = None,
     ) -> PoolLane:
         """Add a stream; at any time, from any thread.
 
@@ -271,6 +272,9 @@ class DetectorPool:
             Of what is pushed.
         channel, latency, thresholds, top_k, provisional, time_origin
             See :meth:`streamsed.Detector.stream`.
+        members : int, optional
+            How many networks of an ensemble take part, at most; see :meth:`streamsed.DetectorStream.set_members`. All
+            by default.
 
         Returns
         -------
@@ -302,6 +306,8 @@ class DetectorPool:
                 provisional=provisional,
                 time_origin=time_origin,
             )
+            if members is not None:
+                stream.set_members(members)
             lane = PoolLane(self, name, stream, rate, channels)
             self._joined += 1
             self._lanes[name] = lane

@@ -79,7 +79,7 @@ class PoolLane:
         self._pool = pool
         self._stream = stream
         self._inbox = Inbox(stream.step_samples, round(pool._inbox_seconds * sample_rate))
-        self._policy = MemberPolicy(stream.member_count)
+        self._policy = MemberPolicy(stream.members)
         self._delays = DelayStatistics()
         self._refused = 0
         self._ended = threading.Event()
