@@ -172,6 +172,18 @@ class TestCapacity:
             pass
         assert lane.summary.dropped_samples == 0
 
+    def test_nobody_is_silently_late(self, detector):
+        slow = SlowModel(detector, 0.06)
+        with DetectorPool(slow, overload="drop", inbox_seconds=30.0, max_wait=0.0) as pool:
+            lane = pool.join("busy", latency="low")
+            lane.push(np.zeros(2 * RATE, np.float32))
+            assert _eventually(lambda: lane.stats.latency_ms["max"] >= 1500.0)
+            slow.seconds = 0.0
+            assert _eventually(lambda: lane.stats.waiting_seconds < 0.02)
+            lane.push(np.zeros(RATE // 10, np.float32))
+        told = [record.detail for record in pool if isinstance(record, Status)]
+        assert told == ["overload: 1.0 s behind the sound", "caught up with the sound", ""]
+
     def test_members_are_left_out_before_sound_is_lost(self, ensemble):
         slow = SlowModel(ensemble, 0.05)
         with DetectorPool(slow, inbox_seconds=30.0, max_wait=0.0) as pool:

@@ -14,7 +14,7 @@ _LEAST_GAIN = 0.5
 # So much sound has to be taken in before it is known whether a backlog shrinks.
 _TRIAL_SECONDS = 0.5
 # In time is who is later than this by nothing but a step.
-_IN_TIME_SECONDS = 0.2
+IN_TIME_SECONDS = 0.2
 # In time for so long, one more member is tried; twice as long after every relapse.
 _PATIENCE_SECONDS = 5.0
 _LONGEST_PATIENCE_SECONDS = 60.0
@@ -68,7 +68,7 @@ class MemberPolicy:
         return self.running
 
     def _recover(self, late_seconds: float, position_seconds: float) -> None:
-        if late_seconds > _IN_TIME_SECONDS:
+        if late_seconds > IN_TIME_SECONDS:
             self._in_time_since = None
             return
         if self._in_time_since is None:

@@ -28,7 +28,7 @@ from streamsed.service.dispatcher import (
 )
 from streamsed.service.inbox import Hole
 from streamsed.service.load import LoadMeter
-from streamsed.service.members import change_of_members
+from streamsed.service.members import IN_TIME_SECONDS, LATE_SECONDS, change_of_members
 from streamsed.service.pool_lane import LaneState, PoolLane
 from streamsed.sound_stream import SoundModel, utc
 from streamsed.sources.samples import ChannelSelection
@@ -99,7 +99,9 @@ class DetectorPool:
         Sound that may wait in a lane, in [0.5, 600].
     overload : {"degrade", "drop", "refuse"}
         While a lane cannot be kept up with: leave out members of an ensemble, and drop the oldest sound, with a gap
-        record, if that is not enough; drop it at once; or drop nothing, and raise Overload from ``push``.
+        record, if that is not enough; drop it when the inbox is full; or drop nothing, and raise Overload from
+        ``push``. A status record says when a lane is a second behind, and when it has caught up. Who pushes
+        recordings, faster than they sound, wants "refuse", or an inbox for all of them and "drop".
     on_event, on_record, on_cycle : callable, optional
         Called by the dispatcher thread, as those of :func:`streamsed.listen`. With any of them iterating yields
         nothing.
@@ -462,6 +464,7 @@ class DetectorPool:
                 late = end - lane._work.arrival
                 self._delays.add(late)
                 lane._delays.add(late)
+                self._tell_lateness(lane, late)
                 if self._overload == "degrade":
                     self._choose_members(lane, late)
             if lane._is_last:
@@ -475,6 +478,18 @@ class DetectorPool:
                 lane._work = None
                 if lane.source in self._lanes:
                     self._line_up(lane)
+
+    def _tell_lateness(self, lane: PoolLane, late_seconds: float) -> None:
+        """Say when a lane falls behind its sound, and when it has caught up."""
+        if lane._is_late == (late_seconds >= (IN_TIME_SECONDS if lane._is_late else LATE_SECONDS)):
+            return
+        lane._is_late = not lane._is_late
+        detail = (
+            f"overload: {late_seconds:.1f} s behind the sound"
+            if lane._is_late
+            else "caught up with the sound"
+        )
+        self._dispatcher.put(Status("listening", detail, lane.source))
 
     def _choose_members(self, lane: PoolLane, late_seconds: float) -> None:
         change = change_of_members(

@@ -87,6 +87,7 @@ class PoolLane:
         # Whether it waits for its turn, and since when; whether the worker has it.
         self._is_due = self._is_served = False
         self._due_since = 0.0
+        self._is_late = False
         self._work: Work | None = None
         self._is_last = False
 
