@@ -65,4 +65,22 @@ void copy(T* to, const T* from, std::size_t count, const Stream& stream) {
   copy_bytes(to, from, count * sizeof(T), stream);
 }
 
+// A small table that the host writes or reads and the device reads or writes.
+template <class T>
+class Mirror {
+ public:
+  void reserve(std::size_t size) {
+    host_.reserve(size);
+    device_.reserve(size);
+  }
+  T* host() const { return host_.data(); }
+  T* device() const { return device_.data(); }
+  void upload(std::size_t count, const Stream& stream) const { copy(device(), host(), count, stream); }
+  void download(std::size_t count, const Stream& stream) const { copy(host(), device(), count, stream); }
+
+ private:
+  PinnedBuffer<T> host_;
+  DeviceBuffer<T> device_;
+};
+
 }  // namespace streamsed::cuda

@@ -1,5 +1,6 @@
 #include "cuda/stream.hpp"
 
+#include <exception>
 #include <utility>
 
 #include "cuda/runtime.hpp"
@@ -39,6 +40,17 @@ void Stream::wait_for(void* native_stream) const {
   const Event event;
   check(cudaEventRecord(event_of(event.native()), stream_of(native_stream)), "cudaEventRecord");
   wait(event);
+}
+
+Draining::Draining(const Stream& stream) : stream_(stream), exceptions_(std::uncaught_exceptions()) {}
+
+Draining::~Draining() {
+  if (std::uncaught_exceptions() == exceptions_) return;
+  // A failure of its own has nothing to add to the exception that is under way.
+  try {
+    stream_.synchronize();
+  } catch (const std::exception&) {
+  }
 }
 
 Event::Event() {

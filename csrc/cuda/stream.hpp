@@ -26,6 +26,19 @@ class Stream {
   void* stream_ = nullptr;
 };
 
+// Waits at the end of a scope left by an exception, so that nothing that is queued uses memory that is about to go.
+class Draining {
+ public:
+  explicit Draining(const Stream& stream);
+  ~Draining();
+  Draining(const Draining&) = delete;
+  Draining& operator=(const Draining&) = delete;
+
+ private:
+  const Stream& stream_;
+  int exceptions_;
+};
+
 // A point in a stream.
 class Event {
  public:

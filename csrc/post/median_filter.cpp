@@ -12,6 +12,10 @@ namespace {
 constexpr std::int64_t kBlockRows = 64;
 constexpr int kMaxWidth = (1 << 20) + 1;
 
+std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
+
+}  // namespace
+
 std::vector<int> checked_widths(std::vector<int> widths) {
   require(!widths.empty(), "widths", "one odd width per class", "none");
   for (const int width : widths) {
@@ -20,18 +24,16 @@ std::vector<int> checked_widths(std::vector<int> widths) {
   return widths;
 }
 
-std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
-
-}  // namespace
+std::int64_t first_nan(const PostKernels& kernels, const float* values, std::int64_t count) {
+  if (kernels.largest_bits(values, size(count), kMagnitudeBits) <= kInfinityBits) return -1;
+  return std::find_if(values, values + count, [](float value) { return std::isnan(value); }) - values;
+}
 
 void require_no_nan(const PostKernels& kernels, const float* values, std::int64_t rows, std::int64_t classes) {
-  if (kernels.largest_bits(values, size(rows * classes), kMagnitudeBits) <= kInfinityBits) return;
-  for (std::int64_t i = 0; i < rows * classes; ++i) {
-    if (std::isnan(values[i])) {
-      fail_config("posteriors", "numbers",
-                  detail::concat("nan in row ", i / classes, ", class ", i % classes, " of the chunk"));
-    }
-  }
+  const std::int64_t at = first_nan(kernels, values, rows * classes);
+  if (at < 0) return;
+  fail_config("posteriors", "numbers",
+              detail::concat("nan in row ", at / classes, ", class ", at % classes, " of the chunk"));
 }
 
 OnlineMedianFilter::OnlineMedianFilter(std::vector<int> widths, EdgeMode mode, float cval)

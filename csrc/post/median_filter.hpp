@@ -69,6 +69,12 @@ class OnlineMedianFilter {
   bool flushed_ = false;
 };
 
+// The widths, unless there are none or one is even or out of range: ConfigError.
+std::vector<int> checked_widths(std::vector<int> widths);
+
+// Index of the first NaN, or -1.
+std::int64_t first_nan(const PostKernels& kernels, const float* values, std::int64_t count);
+
 // Throws ConfigError naming the first frame and class of a NaN in values (rows, classes).
 void require_no_nan(const PostKernels& kernels, const float* values, std::int64_t rows, std::int64_t classes);
 

@@ -15,9 +15,9 @@ struct CompareExchange {
 };
 
 // Compare-exchanges of Batcher's merge exchange sort of N values (Knuth, The Art of Computer Programming 3, algorithm
-// 5.2.2M), without those that the middle value does not depend on. Made by the compiler.
-template <std::size_t N>
-class MedianNetwork {
+// 5.2.2M), without those that the values of ranks First to First + Count - 1 do not depend on. Made by the compiler.
+template <std::size_t N, std::size_t First, std::size_t Count>
+class SelectionNetwork {
  public:
   static constexpr std::size_t count() { return kNetwork.count; }
   static constexpr CompareExchange at(std::size_t i) { return kNetwork.steps[i]; }
@@ -54,7 +54,7 @@ class MedianNetwork {
   static constexpr Steps pruned() {
     const Steps all = sorting();
     std::array<bool, N> needed{};
-    needed[N / 2] = true;
+    for (std::size_t i = 0; i < Count; ++i) needed[First + i] = true;
     Steps reversed;
     for (std::size_t i = all.count; i-- > 0;) {
       CompareExchange step = all.steps[i];
@@ -74,5 +74,8 @@ class MedianNetwork {
 
   static constexpr Steps kNetwork = pruned();
 };
+
+template <std::size_t N>
+using MedianNetwork = SelectionNetwork<N, N / 2, 1>;
 
 }  // namespace streamsed
