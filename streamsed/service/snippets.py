@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import deque
 from pathlib import Path
@@ -96,14 +97,21 @@ class SnippetWriter:
             return
         begin = max(round((onset - self._pre_roll) * self._rate), self._kept[0][0])
         stem = re.sub(r"[^\w.-]+", "_", f"{event_id}_{label}")
-        path, number = self._folder / f"{stem}.wav", 1
-        while path.exists():
-            number += 1
-            path = self._folder / f"{stem}_{number}.wav"
-        file = self._soundfile.SoundFile(path, "x", self._rate, self._channels, "PCM_16")
+        path = self._new_file(stem)
+        file = self._soundfile.SoundFile(path, "w", self._rate, self._channels, "PCM_16")
         for position, samples in self._kept:
             file.write(samples[max(0, begin - position) :])
         self._open[event_id] = (file, begin, path)
+
+    def _new_file(self, stem: str) -> Path:
+        """Make an empty file under the first name that nobody has, not even a writer of another source just now."""
+        path, number = self._folder / f"{stem}.wav", 1
+        while True:
+            with contextlib.suppress(FileExistsError):
+                path.touch(exist_ok=False)
+                return path
+            number += 1
+            path = self._folder / f"{stem}_{number}.wav"
 
     def _finish(self, event_id: str, offset: float) -> None:
         file, begin, path = self._open.pop(event_id)
