@@ -10,5 +10,6 @@ void bind_frontend(pybind11::module_& m);
 void bind_log_mel_lanes(pybind11::module_& m);
 void bind_post(pybind11::module_& m);
 void bind_signal(pybind11::module_& m);
+void bind_tagging(pybind11::module_& m);
 
 }  // namespace streamsed::bindings

@@ -8,4 +8,5 @@ PYBIND11_MODULE(_core, m) {
   streamsed::bindings::bind_log_mel_lanes(m);
   streamsed::bindings::bind_post(m);
   streamsed::bindings::bind_signal(m);
+  streamsed::bindings::bind_tagging(m);
 }
