@@ -6,9 +6,11 @@ import asyncio
 import dataclasses
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from tiny_models import scene
 
 from streamsed import DetectorPool, load
@@ -116,6 +118,21 @@ def test_the_shipped_model_gives_alone_what_it_gives_in_a_crowd(everyday_detecto
         for number, lane in enumerate(lanes):
             lane.push(sound if number == 4 else rng.normal(0, 0.1, len(sound)).astype(np.float32))
     np.testing.assert_allclose(np.concatenate(found), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["lung-cycles", "voice-emotion", "everyday-windowed"])
+def test_models_of_every_task(name):
+    model = load(name)
+    scene_path = Path(__file__).parents[1] / "docs" / "demo" / "scene.flac"
+    sound, rate = soundfile.read(scene_path, dtype="float32", frames=12 * RATE)
+    expected = alone(model, sound, rate, source="1", latency="high")
+    with DetectorPool(model, inbox_seconds=60.0, overload="drop") as pool:
+        for number in range(3):
+            pool.join(str(number), rate, latency="high").push(np.roll(sound, 5000 * (number - 1)))
+        pool.close()
+        records = list(pool)
+    assert heard(by_source(records, "1")) == expected
+    assert expected
 
 
 @pytest.fixture(scope="module")

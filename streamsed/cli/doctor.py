@@ -83,6 +83,7 @@ def _core() -> Iterator[str]:
     from streamsed import _core
 
     yield f"instruction set {_core.active_isa()}"
+    yield f"CUDA: {_core.cuda_describe()}"
 
 
 def _backends() -> Iterator[str]:
