@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['CaptureContext', 'EventDecoder', 'LogMel', 'LogMelLanes', 'OnlineBinaryMedian', 'OnlineLogMel', 'OnlineMedianFilter', 'PolyphaseTaps', 'PostChain', 'Resampler', 'RingBuffer', 'SignalMonitor', 'active_isa', 'cuda_build', 'cuda_describe', 'cuda_device_count', 'force_isa', 'fuse', 'median_filter', 'require_cuda']
+__all__: list[str] = ['CaptureContext', 'ClipPooling', 'EventDecoder', 'LogMel', 'LogMelLanes', 'OnlineBinaryMedian', 'OnlineLogMel', 'OnlineMedianFilter', 'PolyphaseTaps', 'PostChain', 'Resampler', 'RingBuffer', 'SignalMonitor', 'active_isa', 'cuda_build', 'cuda_describe', 'cuda_device_count', 'force_isa', 'fuse', 'median_filter', 'require_cuda']
 class RingBuffer:
     """
     Lock-free ring of float32 audio between one writer and one reader; drops the oldest and says what (docs/capture.md).
@@ -382,6 +382,51 @@ class Resampler:
     def reset(self, offset: typing.SupportsInt | typing.SupportsIndex = 0) -> None:
         """
         Become equal to a new resampler whose output 0 lies `offset` later than input 0, in units of 1 / (rate_in · up) seconds.
+        """
+class ClipPooling:
+    """
+    Exact sums over the posterior frames of a clip; see streamsed.tagging.
+    """
+    def __init__(self, n_labels: typing.SupportsInt | typing.SupportsIndex, window_frames: typing.SupportsInt | typing.SupportsIndex = 0) -> None:
+        """
+        Of the newest window_frames, lost ones counted; 0 for all.
+        """
+    def add(self, posteriors: typing.Any, present: typing.Any = None) -> bool:
+        """
+        Take frames (T, K), of which those count that are present (T,). Return whether all that count are in [0, 1]; nothing changes if not.
+        """
+    def gap(self, frames: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        Go on after so many lost frames.
+        """
+    def reset(self) -> None:
+        """
+        Become equal to a new object.
+        """
+    @property
+    def largest(self) -> list[int]:
+        """
+        Of each label, in steps of 2^-24.
+        """
+    @property
+    def present_frames(self) -> int:
+        """
+        How many of those count.
+        """
+    @property
+    def span_frames(self) -> int:
+        """
+        How many newest frames the sums are about, lost ones counted.
+        """
+    @property
+    def squares(self) -> list[int]:
+        """
+        Sums of the squares of each label, in steps of 2^-48.
+        """
+    @property
+    def sums(self) -> list[int]:
+        """
+        Of each label, in steps of 2^-24.
         """
 def active_isa() -> str:
     """

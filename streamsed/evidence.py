@@ -151,23 +151,22 @@ class FrameHistory:
 
     def append(self, frames: PosteriorFrames) -> None:
         """Take new frames; those between the newest one and ``frames.first`` were lost."""
-        if frames.first > self._end:
-            self._put(self._end, frames.first, np.nan, self._all)
-        confidence = np.nan if frames.confidence is None else frames.confidence
-        self._put(frames.first, frames.first + len(frames), confidence, frames.members)
+        begin, end = frames.first, frames.first + len(frames)
+        if begin > self._end:
+            lost = self._places(self._end, begin)
+            self._confidence[lost], self._members[lost] = np.nan, self._all
+        places, capacity = self._places(begin, end), len(self._members)
+        self._confidence[places] = np.nan if frames.confidence is None else frames.confidence[-capacity:]
+        self._members[places] = frames.members[-capacity:]
+        self._end = end
 
-    def _put(
-        self, begin: int, end: int, confidence: float | Floats, members: int | npt.NDArray[np.int64]
-    ) -> None:
+    def _places(self, begin: int, end: int) -> slice | npt.NDArray[np.int64]:
+        """Places of frames, of the newest ones if there are more than are kept."""
         capacity = len(self._members)
         place = begin % capacity
         if place + end - begin <= capacity:
-            places: slice | npt.NDArray[np.int64] = slice(place, place + end - begin)
-        else:
-            places = np.arange(max(begin, end - capacity), end) % capacity
-        for target, values in ((self._confidence, confidence), (self._members, members)):
-            target[places] = values[-capacity:] if isinstance(values, np.ndarray) else values
-        self._end = max(self._end, end)
+            return slice(place, place + end - begin)
+        return np.arange(max(begin, end - capacity), end) % capacity
 
     def _span(self, onset: float, offset: float) -> npt.NDArray[np.int64]:
         """Places of the frames between two times, at least one."""

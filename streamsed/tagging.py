@@ -7,15 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from streamsed import _core
 from streamsed.config import POOLINGS, Pooling, TaggingConfig, require
+from streamsed.errors import ConfigError
 
 Floats = npt.NDArray[np.float32]
 
-# Posteriors are counted in steps of 2^-24, and their squares in steps of 2^-48: sums of integers have no rounding, so
-# that neither chunks nor the length of a stream change a bit.
+# The core counts posteriors in steps of 2^-24, and their squares in steps of 2^-48.
 _STEPS = 1 << 24
-# So many squares cannot overflow 63 bits; longer sums go on in Python's integers.
-_BLOCK_FRAMES = 1 << 14
 
 
 def pooled(
@@ -87,46 +86,37 @@ class ClipPooling:
         require(window_frames is None or window_frames >= 1, "window_frames", ">= 1 or None", window_frames)
         self._n_labels = n_labels
         self._pooling = pooling
-        self._window = window_frames
-        self.reset()
+        self._core = _core.ClipPooling(n_labels, window_frames or 0)
 
     def reset(self) -> None:
         """Become equal to a new object."""
-        self._sums: npt.NDArray[np.object_] = np.zeros(self._n_labels, object)
-        self._squares: npt.NDArray[np.object_] = np.zeros(self._n_labels, object)
-        self._largest = np.zeros(self._n_labels, np.int64)
-        self._present = 0
-        self._span = 0
-        # A ring of the window: steps of each frame, and whether it counts.
-        frames = 0 if self._window is None else self._window
-        self._steps = np.zeros((frames, self._n_labels), np.int64)
-        self._counts = np.zeros(frames, bool)
-        self._next = 0
+        self._core.reset()
 
     @property
     def span_frames(self) -> int:
         """From how many newest frames the posteriors are, lost ones counted."""
-        return self._span
+        return self._core.span_frames
 
     @property
     def present_frames(self) -> int:
         """How many of those count."""
-        return self._present
+        return self._core.present_frames
 
     @property
     def posteriors(self) -> Floats:
         """Clip posteriors, shape (K,), float32; 0 where nothing was heard."""
         if self._pooling == "max":
-            largest = self._largest if self._window is None else self._steps.max(axis=0)
-            return np.asarray(largest / _STEPS, np.float32)
-        values = np.zeros(self._n_labels, np.float32)
-        for k, (total, squares) in enumerate(zip(self._sums, self._squares, strict=True)):
-            if total:
-                # Python divides integers of any size with one rounding.
-                pairs = {"mean": (total, self._present), "linear_softmax": (squares, total)}
-                above, below = pairs[self._pooling]
-                values[k] = above / (below * _STEPS)
-        return values
+            return np.asarray([steps / _STEPS for steps in self._core.largest], np.float32)
+        sums = self._core.sums
+        if self._pooling == "mean":
+            present = self._core.present_frames
+            fractions = [(total, present * _STEPS) for total in sums]
+        else:
+            fractions = [
+                (squares, total * _STEPS) for squares, total in zip(self._core.squares, sums, strict=True)
+            ]
+        # Python divides integers of any size with one rounding.
+        return np.asarray([above / below if above else 0.0 for above, below in fractions], np.float32)
 
     def add(self, posteriors: npt.ArrayLike, present: npt.ArrayLike | None = None) -> None:
         """Take posterior frames.
@@ -146,15 +136,13 @@ class ClipPooling:
         values = np.asarray(posteriors, np.float32)
         fits = values.ndim == 2 and values.shape[1] == self._n_labels
         require(fits, "posteriors", f"shape (T', {self._n_labels})", values.shape)
-        counts = np.ones(len(values), bool) if present is None else np.asarray(present, bool)
-        require(counts.shape == (len(values),), "present", f"shape ({len(values)},)", counts.shape)
-        values = np.where(counts[:, np.newaxis], values, np.float32(0.0))
-        outside = ~((values >= 0.0) & (values <= 1.0))
-        require(not outside.any(), "posteriors", "values in [0, 1]", values[outside][:3].tolist())
-        steps = np.rint(values.astype(np.float64) * _STEPS).astype(np.int64)
-        block = _BLOCK_FRAMES if self._window is None else min(_BLOCK_FRAMES, self._window)
-        for begin in range(0, len(steps), block):
-            self._take(steps[begin : begin + block], counts[begin : begin + block])
+        counts = None if present is None else np.asarray(present, bool)
+        if counts is not None:
+            require(counts.shape == (len(values),), "present", f"shape ({len(values)},)", counts.shape)
+        if not self._core.add(values, counts):
+            heard = values if counts is None else values[counts]
+            outside = heard[~((heard >= 0.0) & (heard <= 1.0))]
+            raise ConfigError(f"posteriors: expected values in [0, 1], got {outside[:3].tolist()}")
 
     def gap(self, frames: int) -> None:
         """Go on after so many lost frames: a window moves on over them, and they count nowhere.
@@ -164,33 +152,7 @@ class ClipPooling:
         ConfigError
             A negative number.
         """
-        require(frames >= 0, "frames", ">= 0", frames)
-        if self._window is None:
-            self._span += frames
-            return
-        for begin in range(0, min(frames, self._window), _BLOCK_FRAMES):
-            lost = min(frames, self._window) - begin
-            nothing = np.zeros((min(lost, _BLOCK_FRAMES), self._n_labels), np.int64)
-            self._take(nothing, np.zeros(len(nothing), bool))
-
-    def _take(self, steps: npt.NDArray[np.int64], counts: npt.NDArray[np.bool_]) -> None:
-        """Add a block of frames that is no longer than the window, and forget those that it pushes out of it."""
-        self._sums += _exact_sum(steps)
-        self._squares += _exact_sum(steps * steps)
-        self._present += int(counts.sum())
-        self._span += len(steps)
-        if self._window is None:
-            self._largest = np.maximum(self._largest, steps.max(axis=0))
-            return
-        places = (self._next + np.arange(len(steps))) % self._window
-        old = self._steps[places]
-        self._sums -= _exact_sum(old)
-        self._squares -= _exact_sum(old * old)
-        self._present -= int(self._counts[places].sum())
-        self._steps[places] = steps
-        self._counts[places] = counts
-        self._next = (self._next + len(steps)) % self._window
-        self._span = min(self._span, self._window)
+        self._core.gap(frames)
 
 
 def strongest(labels: Sequence[str], posteriors: Floats, count: int) -> dict[str, float]:
@@ -203,9 +165,3 @@ def tags_of(labels: Sequence[str], clip_posteriors: Floats, config: TaggingConfi
     """Return the labels whose clip posterior, of shape (K,), reaches their threshold, the strongest first."""
     order = np.argsort(-clip_posteriors, kind="stable")
     return tuple(labels[k] for k in order if float(clip_posteriors[k]) >= config.threshold(labels[k]))
-
-
-def _exact_sum(block: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
-    """Sum over frames as Python's integers, shape (K,): those of numpy would overflow in long recordings."""
-    total: npt.NDArray[np.object_] = block.sum(axis=0).astype(object)
-    return total
