@@ -27,6 +27,7 @@ struct LaneWork {
   float* out;
   std::int64_t frames_before;  // for running statistics: frames since the reset
   std::int64_t lane;
+  std::int64_t first_block;
 };
 
 constexpr unsigned long long kAllFinite = ~0ULL;
@@ -34,13 +35,13 @@ constexpr unsigned long long kAllFinite = ~0ULL;
 template <class T>
 struct Parameters {
   const LaneWork* works;
-  const std::int64_t* first_blocks;  // of each work, and the number of all blocks behind the last one
-  int work_count;
+  const std::int32_t* work_of_block;
   unsigned long long* bad;  // of each work: number of its first sample that is not finite
   int frames_per_block;
   int hop;
   int window_length;
-  int half;  // N
+  Divisor half;   // N
+  Divisor pairs;  // of bins that mirror each other: N / 2 + 1
   const T* window;
   const TablePass* passes;
   int pass_count;
@@ -70,65 +71,77 @@ struct Place {
 
 template <class T>
 __device__ __forceinline__ Place find_place(const Parameters<T>& parameters) {
-  const auto block = static_cast<std::int64_t>(blockIdx.x);
-  int low = 0;
-  int high = parameters.work_count;
-  while (high - low > 1) {
-    const int middle = (low + high) / 2;
-    if (parameters.first_blocks[middle] <= block) {
-      low = middle;
-    } else {
-      high = middle;
-    }
-  }
-  const std::int64_t first = (block - parameters.first_blocks[low]) * parameters.frames_per_block;
-  const std::int64_t rest = parameters.works[low].frames - first;
+  const int number = parameters.work_of_block[blockIdx.x];
+  const LaneWork& work = parameters.works[number];
+  const std::int64_t first = (blockIdx.x - work.first_block) * parameters.frames_per_block;
+  const std::int64_t rest = work.frames - first;
   const bool last = rest <= parameters.frames_per_block;
-  return {low, first, last ? static_cast<int>(rest) : parameters.frames_per_block, last};
+  return {number, first, last ? static_cast<int>(rest) : parameters.frames_per_block, last};
 }
 
-// Sample i of a lane, counted from the first one that is kept; 0 behind the last one.
-__device__ __forceinline__ float sample_at(const LaneWork& work, std::int64_t i) {
-  if (i < work.kept_count) return work.kept[i];
-  return i < work.length ? work.chunk[work.skipped + i - work.kept_count] : 0.0F;
-}
+// The samples that frames are made of, counted from the first one that is kept; 0 behind the last one.
+struct LaneSamples {
+  const float* kept;
+  const float* chunk;
+  std::int64_t kept_count;
+  std::int64_t offset;  // what is sample i here is sample i + offset of the chunk
+  std::int64_t length;
+
+  __device__ __forceinline__ explicit LaneSamples(const LaneWork& work)
+      : kept(work.kept),
+        chunk(work.chunk),
+        kept_count(work.kept_count),
+        offset(work.skipped - work.kept_count),
+        length(work.length) {}
+
+  __device__ __forceinline__ float at(std::int64_t i) const {
+    if (i < kept_count) return kept[i];
+    return i < length ? chunk[i + offset] : 0.0F;
+  }
+};
 
 __device__ __forceinline__ bool is_finite(float x) { return fabsf(x) <= 3.402823466e38F; }
 
-__device__ __forceinline__ void check_range(const LaneWork& work, std::int64_t from, std::int64_t to,
+__device__ __forceinline__ void check_range(const float* chunk, std::int64_t from, std::int64_t to,
                                             unsigned long long* bad) {
   for (std::int64_t i = from + threadIdx.x; i < to; i += blockDim.x) {
-    if (!is_finite(work.chunk[i])) atomicMin(bad, static_cast<unsigned long long>(i));
+    if (!is_finite(chunk[i])) atomicMin(bad, static_cast<unsigned long long>(i));
   }
 }
 
 // Each block answers for its own part of the chunk, from the first sample of its first frame to the next block's; the
 // first one also for what is skipped, the last one for all the rest, of which it keeps what the next chunk needs.
-// Samples that were staged, [staged_from, staged_to) as sample_at counts, were found to be finite unless `suspicious`.
+// Samples [staged_from, staged_to), as LaneSamples counts, were found to be finite unless `suspicious`.
 template <class T>
-__device__ __forceinline__ void admit(const Parameters<T>& parameters, const LaneWork& work, const Place& place,
+__device__ __forceinline__ void admit(const Parameters<T>& parameters, const LaneSamples& samples, const Place& place,
                                       std::int64_t staged_from, std::int64_t staged_to, bool suspicious) {
   unsigned long long* bad = parameters.bad + place.work;
-  const std::int64_t offset = work.skipped - work.kept_count;
+  const LaneWork& work = parameters.works[place.work];
   const std::int64_t hop = parameters.hop;
   const std::int64_t next = place.first_frame + place.frames;
-  const std::int64_t from = place.first_frame == 0 ? 0 : max(place.first_frame * hop + offset, std::int64_t{0});
-  const std::int64_t to = place.last ? work.count : min(max(next * hop + offset, std::int64_t{0}), work.count);
+  const auto in_chunk = [&](std::int64_t i) { return max(i + samples.offset, std::int64_t{0}); };
+  const std::int64_t from = place.first_frame == 0 ? 0 : in_chunk(place.first_frame * hop);
+  const std::int64_t to = place.last ? work.count : min(in_chunk(next * hop), work.count);
   if (suspicious || staged_from == staged_to) {
-    check_range(work, from, to, bad);
+    check_range(samples.chunk, from, to, bad);
   } else {
-    check_range(work, from, min(to, max(staged_from + offset, std::int64_t{0})), bad);
-    check_range(work, max(from, staged_to + offset), to, bad);
+    check_range(samples.chunk, from, min(to, in_chunk(staged_from)), bad);
+    check_range(samples.chunk, max(from, in_chunk(staged_to)), to, bad);
   }
   if (!place.last) return;
-  for (std::int64_t i = threadIdx.x; i < work.length - next * hop; i += blockDim.x) {
-    work.next_kept[i] = sample_at(work, next * hop + i);
+  float* const kept = work.next_kept;
+  for (std::int64_t i = threadIdx.x; i < samples.length - next * hop; i += blockDim.x) {
+    kept[i] = samples.at(next * hop + i);
   }
 }
 
+// Of numbers that are at least the floor, so neither 0 nor denormal. The quick logarithm is off by 4e-7 at most.
+__device__ __forceinline__ float natural_log(float x) { return __logf(x); }
+__device__ __forceinline__ double natural_log(double x) { return log(x); }
+
 template <class T>
 __device__ __forceinline__ T finish(const Parameters<T>& parameters, T mel, int band) {
-  if (parameters.logarithm) mel = log(max(mel, parameters.floor)) * parameters.log_factor;
+  if (parameters.logarithm) mel = natural_log(max(mel, parameters.floor)) * parameters.log_factor;
   mel = min(max(mel, parameters.clamp_min), parameters.clamp_max);
   return mel * __ldg(parameters.scale + band) + __ldg(parameters.shift + band);
 }

@@ -21,8 +21,6 @@ namespace {
 
 using namespace log_mel_lanes;
 
-// --------------------------------------------------------------------------------------------------
-
 template <class T>
 cuda::DeviceBuffer<T> upload(const std::vector<T>& values, const cuda::Stream& stream) {
   cuda::DeviceBuffer<T> buffer(values.size());
@@ -69,8 +67,8 @@ template <int Threads>
 FrameLaunch<float> register_launch(const LogMelConfig& config) {
   using Plan = RegisterPlan<Threads>;
   // Frames of a block share samples, up to a point where too few blocks fit into a multiprocessor.
-  constexpr int kFramesAimedAt = 8;
-  constexpr int kStagedAimedAt = 8192;
+  constexpr int kFramesAimedAt = 16;
+  constexpr int kStagedAimedAt = 4096;
   int frames = std::max(Plan::kFrames, kFramesAimedAt);
   const auto staged = [&] { return staged_length(frames, config.hop_length, config.window_length, config.n_fft); };
   while (frames > Plan::kFrames && staged() > kStagedAimedAt) frames -= Plan::kFrames;
@@ -180,9 +178,9 @@ class GpuLogMelLanes final : public LogMelLanes {
   void run(std::span<LaneChunk> chunks, Memory input, Memory output, std::uint64_t producer_stream) override {
     if (chunks.empty()) return;
     const Layout layout = lay_out(chunks, input, output);
-    pinned_in_.reserve(layout.bytes_in);
+    pinned_in_.reserve(layout.packed_in);
     device_in_.reserve(layout.bytes_in);
-    pinned_out_.reserve(layout.bytes_out);
+    pinned_out_.reserve(layout.packed_out);
     device_out_.reserve(layout.bytes_out);
     try {
       queue(chunks, layout, input, output, producer_stream);
@@ -198,14 +196,22 @@ class GpuLogMelLanes final : public LogMelLanes {
     take_over(chunks, layout, output);
   }
 
-  // Offsets in bytes, into what goes to the device and what comes back.
+  // Offsets in bytes, into what goes to the device and what comes back. Each is packed, through pinned memory of our
+  // own and in one copy, up to what the caller has in pinned memory and is worth a copy for itself.
   struct Layout {
-    std::size_t first_blocks = 0;
+    std::size_t work_of_block = 0;
+    std::int64_t blocks = 0;
     std::size_t samples = 0;
+    std::size_t packed_in = 0;
     std::size_t bytes_in = 0;
     std::size_t rows = 0;
+    std::size_t packed_out = 0;
     std::size_t bytes_out = 0;
   };
+
+  static bool is_worth_a_copy(Memory memory, std::size_t bytes) {
+    return memory == Memory::pinned && bytes >= (std::size_t{1} << 16);
+  }
 
   static constexpr std::size_t kAlignment = 16;
   static std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
@@ -213,72 +219,87 @@ class GpuLogMelLanes final : public LogMelLanes {
     return aligned(static_cast<std::size_t>(chunk.count) * sizeof(float));
   }
   std::size_t bytes_of_rows(std::int64_t frames) const {
-    return static_cast<std::size_t>(frames * config().n_mels) * sizeof(float);
+    return aligned(static_cast<std::size_t>(frames * config().n_mels) * sizeof(float));
+  }
+
+  std::int64_t frames_of(const LaneChunk& chunk) const {
+    return grid_of(chunk.lane).frames_after(config(), chunk.count);
+  }
+  // One at least: samples have to be looked at and kept, even if they complete no frame.
+  std::int64_t blocks_of(std::int64_t frames) const {
+    return std::max<std::int64_t>((frames + launch_.frames_per_block - 1) / launch_.frames_per_block, 1);
   }
 
   Layout lay_out(std::span<LaneChunk> chunks, Memory input, Memory output) const {
     Layout layout;
-    layout.first_blocks = aligned(chunks.size() * sizeof(LaneWork));
-    layout.samples = layout.first_blocks + aligned((chunks.size() + 1) * sizeof(std::int64_t));
-    layout.bytes_in = layout.samples;
+    for (const LaneChunk& chunk : chunks) layout.blocks += blocks_of(frames_of(chunk));
+    require(layout.blocks <= 0x7FFFFFFF, "chunks", "fewer frames in one call",
+            layout.blocks * launch_.frames_per_block);
+    layout.work_of_block = aligned(chunks.size() * sizeof(LaneWork));
+    layout.samples = layout.work_of_block + aligned(static_cast<std::size_t>(layout.blocks) * sizeof(std::int32_t));
     layout.rows = aligned(chunks.size() * sizeof(unsigned long long));
-    layout.bytes_out = layout.rows;
+    layout.packed_in = layout.samples;
+    layout.packed_out = layout.rows;
+    std::size_t direct_in = 0;
+    std::size_t direct_out = 0;
     for (const LaneChunk& chunk : chunks) {
-      if (input != Memory::device) layout.bytes_in += bytes_of(chunk);
-      if (output != Memory::device) layout.bytes_out += bytes_of_rows(frames_after(chunk.lane, chunk.count));
+      const std::size_t in = input == Memory::device ? 0 : bytes_of(chunk);
+      const std::size_t out = output == Memory::device ? 0 : bytes_of_rows(frames_of(chunk));
+      (is_worth_a_copy(input, in) ? direct_in : layout.packed_in) += in;
+      (is_worth_a_copy(output, out) ? direct_out : layout.packed_out) += out;
     }
+    layout.bytes_in = layout.packed_in + direct_in;
+    layout.bytes_out = layout.packed_out + direct_out;
     return layout;
   }
 
   void queue(std::span<const LaneChunk> chunks, const Layout& layout, Memory input, Memory output,
              std::uint64_t producer_stream) {
     auto* const works = reinterpret_cast<LaneWork*>(pinned_in_.data());
-    auto* const first_blocks = reinterpret_cast<std::int64_t*>(pinned_in_.data() + layout.first_blocks);
-    std::size_t at_samples = layout.samples;
-    std::size_t at_rows = layout.rows;
+    auto* const work_of_block = reinterpret_cast<std::int32_t*>(pinned_in_.data() + layout.work_of_block);
+    std::size_t packed_in = layout.samples;
+    std::size_t direct_in = layout.packed_in;
+    std::size_t packed_out = layout.rows;
+    std::size_t direct_out = layout.packed_out;
     std::int64_t blocks = 0;
     for (std::size_t i = 0; i < chunks.size(); ++i) {
       const LaneChunk& chunk = chunks[i];
-      const LaneState& lane = states_[static_cast<std::size_t>(chunk.lane)];
       LaneWork& work = works[i];
-      work.count = chunk.count;
-      work.skipped = std::min(lane.grid.to_skip, chunk.count);
-      work.kept = kept(chunk.lane, lane.side);
-      work.next_kept = kept(chunk.lane, 1 - lane.side);
-      work.kept_count = lane.grid.pending;
-      work.length = lane.grid.pending + chunk.count - work.skipped;
-      work.frames = lane.grid.frames_after(config(), chunk.count);
-      work.frames_before = lane.frames;
-      work.lane = chunk.lane;
-      work.chunk = chunk.in;
-      if (input != Memory::device) {
-        work.chunk = reinterpret_cast<const float*>(device_in_.data() + at_samples);
-        if (chunk.count > 0) {
-          std::memcpy(pinned_in_.data() + at_samples, chunk.in, static_cast<std::size_t>(chunk.count) * sizeof(float));
-        }
-        at_samples += bytes_of(chunk);
+      work = lane_work(chunk);
+      const auto values = static_cast<std::size_t>(chunk.count);
+      if (input == Memory::device) {
+        work.chunk = chunk.in;
+      } else if (is_worth_a_copy(input, bytes_of(chunk))) {
+        auto* const to = reinterpret_cast<float*>(device_in_.data() + direct_in);
+        cuda::copy(to, chunk.in, values, stream_);
+        work.chunk = to;
+        direct_in += bytes_of(chunk);
+      } else {
+        if (values > 0) std::memcpy(pinned_in_.data() + packed_in, chunk.in, values * sizeof(float));
+        work.chunk = reinterpret_cast<const float*>(device_in_.data() + packed_in);
+        packed_in += bytes_of(chunk);
       }
-      work.out = chunk.out;
-      if (output != Memory::device) {
-        work.out = reinterpret_cast<float*>(device_out_.data() + at_rows);
-        at_rows += bytes_of_rows(work.frames);
+      if (output == Memory::device) {
+        work.out = chunk.out;
+      } else {
+        std::size_t& at = is_worth_a_copy(output, bytes_of_rows(work.frames)) ? direct_out : packed_out;
+        work.out = reinterpret_cast<float*>(device_out_.data() + at);
+        at += bytes_of_rows(work.frames);
       }
-      first_blocks[i] = blocks;
-      blocks += std::max<std::int64_t>((work.frames + launch_.frames_per_block - 1) / launch_.frames_per_block, 1);
+      work.first_block = blocks;
+      blocks += blocks_of(work.frames);
+      std::fill(work_of_block + work.first_block, work_of_block + blocks, static_cast<std::int32_t>(i));
     }
-    first_blocks[chunks.size()] = blocks;
-    require(blocks <= 0x7FFFFFFF, "chunks", "fewer frames in one call", blocks * launch_.frames_per_block);
 
     auto* const bad = reinterpret_cast<unsigned long long*>(device_out_.data());
     if (input == Memory::device) stream_.wait_for(reinterpret_cast<void*>(producer_stream));
-    cuda::copy(device_in_.data(), pinned_in_.data(), layout.bytes_in, stream_);
+    cuda::copy(device_in_.data(), pinned_in_.data(), layout.packed_in, stream_);
     cuda::fill_bytes(bad, 0xFF, chunks.size() * sizeof(unsigned long long), stream_);
     Parameters<T> parameters = constant_parameters();
     parameters.works = reinterpret_cast<const LaneWork*>(device_in_.data());
-    parameters.first_blocks = reinterpret_cast<const std::int64_t*>(device_in_.data() + layout.first_blocks);
-    parameters.work_count = static_cast<int>(chunks.size());
+    parameters.work_of_block = reinterpret_cast<const std::int32_t*>(device_in_.data() + layout.work_of_block);
     parameters.bad = bad;
-    cuda::launch(launch_.kernel, dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(launch_.block)),
+    cuda::launch(launch_.kernel, dim3(static_cast<unsigned>(layout.blocks)), dim3(static_cast<unsigned>(launch_.block)),
                  launch_.shared_bytes, stream_, parameters);
     if (running_.size() > 0) {
       const RunningParameters running{
@@ -287,7 +308,26 @@ class GpuLogMelLanes final : public LogMelLanes {
       cuda::launch(&normalise_running, dim3(static_cast<unsigned>(chunks.size()), bands), dim3(kRunningBlock), 0,
                    stream_, running);
     }
-    cuda::copy(pinned_out_.data(), device_out_.data(), layout.bytes_out, stream_);
+    cuda::copy(pinned_out_.data(), device_out_.data(), layout.packed_out, stream_);
+    for (std::size_t i = 0; i < chunks.size(); ++i) {
+      if (!is_worth_a_copy(output, bytes_of_rows(works[i].frames))) continue;
+      cuda::copy(chunks[i].out, works[i].out, static_cast<std::size_t>(works[i].frames * config().n_mels), stream_);
+    }
+  }
+
+  LaneWork lane_work(const LaneChunk& chunk) const {
+    const LaneState& lane = states_[static_cast<std::size_t>(chunk.lane)];
+    LaneWork work{};
+    work.count = chunk.count;
+    work.skipped = std::min(lane.grid.to_skip, chunk.count);
+    work.kept = kept(chunk.lane, lane.side);
+    work.next_kept = kept(chunk.lane, 1 - lane.side);
+    work.kept_count = lane.grid.pending;
+    work.length = lane.grid.pending + chunk.count - work.skipped;
+    work.frames = lane.grid.frames_after(config(), chunk.count);
+    work.frames_before = lane.frames;
+    work.lane = chunk.lane;
+    return work;
   }
 
   Parameters<T> constant_parameters() const {
@@ -295,7 +335,8 @@ class GpuLogMelLanes final : public LogMelLanes {
     parameters.frames_per_block = launch_.frames_per_block;
     parameters.hop = config().hop_length;
     parameters.window_length = config().window_length;
-    parameters.half = config().n_fft / 2;
+    parameters.half = Divisor(config().n_fft / 2);
+    parameters.pairs = Divisor(config().n_fft / 4 + 1);
     parameters.window = tables_.window.data();
     parameters.passes = tables_.passes.data();
     parameters.pass_count = static_cast<int>(tables_.passes.size());
@@ -319,21 +360,23 @@ class GpuLogMelLanes final : public LogMelLanes {
 
   void take_over(std::span<LaneChunk> chunks, const Layout& layout, Memory output) {
     const auto* const bad = reinterpret_cast<const unsigned long long*>(pinned_out_.data());
-    std::size_t at_rows = layout.rows;
+    std::size_t packed_out = layout.rows;
     for (std::size_t i = 0; i < chunks.size(); ++i) {
       LaneChunk& chunk = chunks[i];
       LaneState& lane = state(chunk.lane);
       const std::int64_t frames = lane.grid.frames_after(config(), chunk.count);
+      const bool is_packed = output != Memory::device && !is_worth_a_copy(output, bytes_of_rows(frames));
       chunk.bad = bad[i] == kAllFinite ? -1 : static_cast<std::int64_t>(bad[i]);
       if (chunk.bad < 0) {
         lane.grid.advance(config(), chunk.count);
         lane.frames += frames;
         lane.side = 1 - lane.side;
-        if (output != Memory::device && frames > 0) {
-          std::memcpy(chunk.out, pinned_out_.data() + at_rows, bytes_of_rows(frames));
+        if (is_packed && frames > 0) {
+          std::memcpy(chunk.out, pinned_out_.data() + packed_out,
+                      static_cast<std::size_t>(frames * config().n_mels) * sizeof(float));
         }
       }
-      if (output != Memory::device) at_rows += bytes_of_rows(frames);
+      if (is_packed) packed_out += bytes_of_rows(frames);
     }
   }
 

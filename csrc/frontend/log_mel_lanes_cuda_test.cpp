@@ -275,15 +275,26 @@ TEST_F(GpuLogMelLanes, TakeAndGiveDeviceAndPinnedMemory) {
   EXPECT_TRUE(std::equal(expected[0].begin(), expected[0].end(), got.begin()));
   EXPECT_TRUE(std::equal(expected[1].begin(), expected[1].end(), got.begin() + static_cast<std::ptrdiff_t>(values)));
 
-  const cuda::PinnedBuffer<float> pinned(samples.size());
-  std::copy(samples.begin(), samples.end(), pinned.data());
-  const cuda::PinnedBuffer<float> pinned_out(2 * values);
-  lanes->reset(0);
-  lanes->reset(1);
-  LaneChunk others[] = {{1, pinned.data() + 1601, 1601, pinned_out.data() + values},
-                        {0, pinned.data(), 1601, pinned_out.data()}};
-  lanes->process(others, Memory::pinned, Memory::pinned);
-  EXPECT_TRUE(std::equal(got.begin(), got.end(), pinned_out.data()));
+  // Long enough for copies of their own, and not.
+  for (const std::size_t longest : {std::size_t{1601}, std::size_t{50000}}) {
+    const std::vector<float> more = noise(longest + 900, 2);
+    const std::vector<float> head(more.begin(), more.begin() + 900);
+    const std::vector<float> rest(more.begin() + 900, more.end());
+    lanes->reset(0);
+    lanes->reset(1);
+    const auto wanted = process(*lanes, {0, 1}, {head, rest});
+    const cuda::PinnedBuffer<float> pinned(more.size());
+    std::copy(more.begin(), more.end(), pinned.data());
+    const cuda::PinnedBuffer<float> pinned_out(wanted[0].size() + wanted[1].size());
+    lanes->reset(0);
+    lanes->reset(1);
+    LaneChunk pinned_chunks[] = {
+        {1, pinned.data() + 900, static_cast<std::int64_t>(longest), pinned_out.data() + wanted[0].size()},
+        {0, pinned.data(), 900, pinned_out.data()}};
+    lanes->process(pinned_chunks, Memory::pinned, Memory::pinned);
+    EXPECT_TRUE(std::equal(wanted[0].begin(), wanted[0].end(), pinned_out.data())) << longest;
+    EXPECT_TRUE(std::equal(wanted[1].begin(), wanted[1].end(), pinned_out.data() + wanted[0].size())) << longest;
+  }
 }
 
 template <class Call>

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/errors.hpp"
+#include "frontend/log_mel_tables.hpp"
 #include "testing/allocation_counter.hpp"
 
 namespace streamsed {
@@ -209,6 +210,19 @@ TEST(FrameGrid, AdvancesAsAStreamThatKeepsItsSamplesDoes) {
       EXPECT_TRUE(grid.pending == 0 || grid.to_skip == 0);
       EXPECT_LT(grid.pending, 50);
     }
+  }
+}
+
+TEST(Divisor, IsExactAsFarAsItSays) {
+  for (const int by : {1, 2, 3, 5, 7, 25, 100, 147, 200, 441, 1023, 1024, 4093, 14528}) {
+    const Divisor divisor(by);
+    EXPECT_EQ(divisor.number(), by);
+    const std::int64_t end = std::min<std::int64_t>((std::int64_t{1} << 32) / by, 1 << 18);
+    for (int n = 0; n < end; ++n) ASSERT_EQ(divisor.quotient(n), n / by) << n << " / " << by;
+    const auto last = static_cast<int>(std::min<std::int64_t>((std::int64_t{1} << 32) / by - 1, 0x7FFFFFFE));
+    EXPECT_EQ(divisor.quotient(last), last / by) << by;
+    EXPECT_EQ(divisor.quotient(last / by * by), last / by) << by;
+    EXPECT_EQ(divisor.quotient(last / by * by - 1), last / by - 1) << by;
   }
 }
 

@@ -5,14 +5,15 @@
 // One pass over the sound: samples in, log-mel values out. Of n frames with hop h, window w and M bands
 //
 //   bytes moved  >= 4 n (h + M)                               (each sample read once, each value written once)
-//   operations    ~ n (w + 5 N log2 N + 9 N + 4 sum of the bands' widths + 20 M),  N = n_fft / 2
+//   operations    ~ n (w + 5 N log2 N + 9 N + 2 sum of the bands' widths + 8 M),  N = n_fft / 2
 //
-// so with 16 kHz, 512 points, hop 160 and 64 bands 896 bytes and 17e3 operations a frame: 19 operations for a byte,
-// where an H200 has 14 single precision operations for a byte. The kernel is held up by arithmetic and shared memory,
-// not by global memory, and so keeps the frame in registers: 16 complex values a thread, two or three passes of radix
-// 16, the exchange between them the only use of shared memory in the FFT (for 512 points 4 KB in and out of it a
-// frame), the two halves of the spectrum brought together by shuffles. Samples come into shared memory once for all
-// frames of a block.
+// so with 16 kHz, 512 points, hop 160 and 64 bands 896 bytes and 14.6e3 operations a frame: 16 operations for a byte,
+// where an H200 has 14 in single precision (67e12 of them, if all are fused multiply-adds, for 4.8e12 bytes). The kernel
+// is held up by arithmetic and shared memory, not by global memory. So the frame stays in registers, 16 complex values a
+// thread: two passes, three from 1024 points on, of radix 16 or what is left for the last one. Shared memory carries, of
+// 512 points, 4 KB of samples (in and out once) and 4 KB of exchange between the passes a frame, without two threads at
+// one bank, and then the spectra; shuffles bring the two halves of a spectrum together. Samples come into it once for
+// all frames of a block.
 
 #include <algorithm>
 #include <cstdint>
@@ -23,17 +24,23 @@
 
 namespace streamsed::log_mel_lanes {
 
-// --------------------------------------
-
 // `Threads` to a frame, 16 complex values each.
 template <int Threads>
 struct RegisterPlan {
   static constexpr int kHalf = 16 * Threads;
   static constexpr int kBlock = Threads > 64 ? 256 : 128;
   static constexpr int kFrames = kBlock / Threads;  // at the same time
+  // Blocks on a multiprocessor, which is as much as to say 80 registers a thread; before Hopper those of 1024 points
+  // would spill some and have 128.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+  static constexpr int kBlocks = (Threads == 32 ? 512 : 768) / kBlock;
+#else
+  static constexpr int kBlocks = 768 / kBlock;
+#endif
   // Eight threads of one frame and eight of the next make half a warp and use different banks.
   static constexpr int kExchange = kHalf + (Threads < 16 ? 8 : 0);
-  static constexpr int kPitch = kFrames | 1;
+  // Of the distances between bins in the spectra, that with the fewest conflicts: none for writes, few for reads.
+  static constexpr int kPitch = kFrames + std::max(kFrames / 4, 1);
   static constexpr int kSpectra = (kHalf + 1 + kBinsBehind) * kPitch;
   // In floats: spectra take the place of the exchange buffers.
   static constexpr int kWork = (std::max(2 * kFrames * kExchange, kSpectra) + 3) / 4 * 4;
@@ -49,114 +56,133 @@ __host__ __device__ constexpr int staged_length(int frames, int hop, int window_
   return (frames - 1) * staged_hop(hop, window_length) + n_fft;
 }
 
+// A number that the compiler takes for a new one. What depends on it, tables and places in shared memory, is not
+// computed before the loop over frames, as it would fill the registers that frames need.
+__device__ __forceinline__ int renewed(int number) {
+#ifdef __CUDA_ARCH__
+  asm volatile("" : "+r"(number));
+#endif
+  return number;
+}
+
+// What the threads of a frame have found in its 16 · Threads points is in their x[c], Z[t + Threads · c]; into the
+// place of the first nine values come the powers (or magnitudes) {|X[k]|², |X[N - k]|²}, k = t + Threads · c, those of
+// the ninth one only in thread 0, where k = N / 2.
 template <int Threads>
-__global__ void __launch_bounds__(RegisterPlan<Threads>::kBlock) log_mel_registers(const Parameters<float> parameters) {
-  using Plan = RegisterPlan<Threads>;
-  constexpr int kHalf = Plan::kHalf;
-  constexpr int kPitch = Plan::kPitch;
-  float* const work_space = cuda::shared_memory<float>();
-  float* const stage = work_space + Plan::kWork;
-
-  const Place place = find_place(parameters);
-  const LaneWork& work = parameters.works[place.work];
-  const int hop = parameters.hop;
-  const int apart = staged_hop(hop, parameters.window_length);
-  const std::int64_t begin = place.first_frame * hop;
-  if (place.frames == 0) {
-    admit(parameters, work, place, 0, 0, false);
-    return;
+__device__ __forceinline__ void pair_spectrum(const Parameters<float>& parameters, float2 (&x)[16], float2* exchange,
+                                              int t) {
+  const auto unpack = [&](float2 z, float2 mirrored, int k) {
+    float2 pair;
+    unpack_pair(parameters, z, mirrored, __ldg(parameters.unpack + k), pair.x, pair.y);
+    return pair;
+  };
+  // Z[N - k] belongs to another thread, whose value 15 - c it is, but of thread 0 its own 16 - c.
+  if constexpr (Threads <= 32) {
+    const int from = (Threads - t) % Threads;
+#pragma unroll
+    for (int c = 0; c < 8; ++c) {
+      const float2 given = t == 0 ? x[(16 - c) % 16] : x[15 - c];
+      const float2 mirrored = {__shfl_sync(0xFFFFFFFFU, given.x, from, Threads),
+                               __shfl_sync(0xFFFFFFFFU, given.y, from, Threads)};
+      x[c] = unpack(x[c], mirrored, t + Threads * c);
+    }
+  } else {
+    constexpr int kHalf = 16 * Threads;
+    __syncthreads();
+#pragma unroll
+    for (int c = 8; c < 16; ++c) exchange[lane_fft::swizzle(t) ^ lane_fft::swizzle(Threads * c)] = x[c];
+    if (t == 0) exchange[0] = x[0];
+    __syncthreads();
+#pragma unroll
+    for (int c = 0; c < 8; ++c) {
+      const int k = t + Threads * c;
+      x[c] = unpack(x[c], exchange[lane_fft::swizzle((kHalf - k) % kHalf)], k);
+    }
   }
+  x[8] = unpack(x[8], x[8], 8 * Threads);
+}
 
-  const int rounds = (place.frames + Plan::kFrames - 1) / Plan::kFrames;
-  const int staged = staged_length(rounds * Plan::kFrames, hop, parameters.window_length, 2 * kHalf);
-  bool finite = true;
+// The stage of a block: all samples of its frames, read once.
+template <int Threads>
+__device__ __forceinline__ bool stage_samples(const LaneSamples& samples, std::int64_t begin, int hop, int apart,
+                                              int staged, int frames, float* stage) {
+  constexpr int kBlock = RegisterPlan<Threads>::kBlock;
   const auto thread = static_cast<int>(threadIdx.x);
-  if (apart == hop && begin >= work.kept_count && begin + staged <= work.length) {
-    const float* const from = work.chunk + (work.skipped + begin - work.kept_count);
+  bool finite = true;
+  if (apart == hop && begin >= samples.kept_count && begin + staged <= samples.length) {
+    const float* const from = samples.chunk + (begin + samples.offset);
 #pragma unroll 4
-    for (int i = thread; i < staged; i += Plan::kBlock) {
+    for (int i = thread; i < staged; i += kBlock) {
       const float value = from[i];
       finite = finite && is_finite(value);
       stage[i] = value;
     }
   } else {
-    for (int i = thread; i < staged; i += Plan::kBlock) {
-      const int frame = apart == hop ? 0 : min(i / apart, place.frames - 1);
-      const float value = sample_at(work, begin + static_cast<std::int64_t>(frame) * hop + (i - frame * apart));
+    for (int i = thread; i < staged; i += kBlock) {
+      const int frame = apart == hop ? 0 : min(i / apart, frames - 1);
+      const float value = samples.at(begin + static_cast<std::int64_t>(frame) * hop + (i - frame * apart));
       finite = finite && is_finite(value);
       stage[i] = value;
     }
   }
-  const bool suspicious = __syncthreads_or(finite ? 0 : 1) != 0;
-  admit(parameters, work, place, begin, apart == hop ? begin + staged : begin, suspicious);
+  return finite;
+}
 
+template <int Threads>
+__global__ void __launch_bounds__(RegisterPlan<Threads>::kBlock, RegisterPlan<Threads>::kBlocks)
+    log_mel_registers(const Parameters<float> parameters) {
+  using Plan = RegisterPlan<Threads>;
+  float* const work_space = cuda::shared_memory<float>();
+  float* const stage = work_space + Plan::kWork;
+
+  const Place place = find_place(parameters);
+  const LaneSamples samples(parameters.works[place.work]);
+  const int hop = parameters.hop;
+  const int apart = staged_hop(hop, parameters.window_length);
+  const std::int64_t begin = place.first_frame * hop;
+  if (place.frames == 0) {
+    admit(parameters, samples, place, 0, 0, false);
+    return;
+  }
+  const int rounds = (place.frames + Plan::kFrames - 1) / Plan::kFrames;
+  const int staged = staged_length(rounds * Plan::kFrames, hop, parameters.window_length, 2 * Plan::kHalf);
+  const bool finite = stage_samples<Threads>(samples, begin, hop, apart, staged, place.frames, stage);
+  const bool suspicious = __syncthreads_or(finite ? 0 : 1) != 0;
+  admit(parameters, samples, place, begin, apart == hop ? begin + staged : begin, suspicious);
+
+  const auto thread = static_cast<int>(threadIdx.x);
   const int slot = thread / Threads;
-  const int t = thread % Threads;
   float2* const exchange = reinterpret_cast<float2*>(work_space) + slot * Plan::kExchange;
-  const auto* const window = reinterpret_cast<const float2*>(parameters.window);
-  for (int round = 0; round < rounds; ++round) {
-    const float* const samples = stage + (round * Plan::kFrames + slot) * apart;
+  float* out = parameters.works[place.work].out + place.first_frame * parameters.n_mels;
+  for (int frame = slot; frame < rounds * Plan::kFrames; frame += Plan::kFrames) {
+    const int t = renewed(thread % Threads);
+    const auto* const window = reinterpret_cast<const float2*>(parameters.window);
+    const float* const from = stage + frame * apart + 2 * t;
     float2 x[16];
-    // Pairs of samples are one load where they lie on an even place.
-    if ((round * Plan::kFrames + slot) * apart % 2 == 0) {
-      const auto* const pairs = reinterpret_cast<const float2*>(samples);
 #pragma unroll
-      for (int c = 0; c < 16; ++c) {
-        const float2 w = __ldg(window + t + Threads * c);
-        const float2 pair = pairs[t + Threads * c];
-        x[c] = {pair.x * w.x, pair.y * w.y};
-      }
-    } else {
-#pragma unroll
-      for (int c = 0; c < 16; ++c) {
-        const float2 w = __ldg(window + t + Threads * c);
-        x[c] = {samples[2 * (t + Threads * c)] * w.x, samples[2 * (t + Threads * c) + 1] * w.y};
-      }
+    for (int c = 0; c < 16; ++c) {
+      const float2 w = __ldg(window + t + Threads * c);
+      // A pair of samples is one load where every frame begins at an even place.
+      const float2 pair = apart % 2 == 0 ? *reinterpret_cast<const float2*>(from + 2 * Threads * c)
+                                         : float2{from[2 * Threads * c], from[2 * Threads * c + 1]};
+      x[c] = {pair.x * w.x, pair.y * w.y};
     }
     lane_fft::fft<Threads>(x, exchange, parameters.twiddles, t);
+    pair_spectrum<Threads>(parameters, x, exchange, t);
 
-    // Z[N - k] for the lower half of k: of another thread, whose value 15 - c it is, but of thread 0 its own 16 - c.
-    float2 mirrored[8];
-    if constexpr (Threads <= 32) {
-#pragma unroll
-      for (int c = 0; c < 8; ++c) {
-        const float2 given = t == 0 ? x[(16 - c) % 16] : x[15 - c];
-        const int from = (Threads - t) % Threads;
-        mirrored[c] = {__shfl_sync(0xFFFFFFFFU, given.x, from, Threads),
-                       __shfl_sync(0xFFFFFFFFU, given.y, from, Threads)};
-      }
-    } else {
-      __syncthreads();
-#pragma unroll
-      for (int c = 0; c < 16; ++c) exchange[lane_fft::swizzle(t) ^ lane_fft::swizzle(Threads * c)] = x[c];
-      __syncthreads();
-#pragma unroll
-      for (int c = 0; c < 8; ++c) mirrored[c] = exchange[lane_fft::swizzle((kHalf - t - Threads * c) % kHalf)];
-    }
-
-    float* const spectrum = work_space + slot;
     __syncthreads();
+    float* const spectrum = work_space + slot;
 #pragma unroll
     for (int c = 0; c < 8; ++c) {
       const int k = t + Threads * c;
-      float low;
-      float high;
-      unpack_pair(parameters, x[c], mirrored[c], __ldg(parameters.unpack + k), low, high);
-      spectrum[k * kPitch] = low;
-      spectrum[(kHalf - k) * kPitch] = high;
+      spectrum[k * Plan::kPitch] = x[c].x;
+      spectrum[(Plan::kHalf - k) * Plan::kPitch] = x[c].y;
     }
-    if (t == 0) {
-      float low;
-      float high;
-      unpack_pair(parameters, x[8], x[8], __ldg(parameters.unpack + kHalf / 2), low, high);
-      spectrum[kHalf / 2 * kPitch] = low;
-#pragma unroll
-      for (int i = 1; i <= kBinsBehind; ++i) spectrum[(kHalf + i) * kPitch] = 0.0F;
-    }
+    if (t == 0) spectrum[Plan::kHalf / 2 * Plan::kPitch] = x[8].x;
+    if (t < kBinsBehind) spectrum[(Plan::kHalf + 1 + t) * Plan::kPitch] = 0.0F;
     __syncthreads();
-    const std::int64_t first = place.first_frame + round * Plan::kFrames;
-    mel_bands(parameters, work_space, kPitch, Plan::kFrames, place.frames - round * Plan::kFrames,
-              work.out + first * parameters.n_mels);
+    mel_bands(parameters, work_space, Plan::kPitch, Plan::kFrames, place.frames - (frame - slot), out);
+    out += Plan::kFrames * parameters.n_mels;
     __syncthreads();
   }
 }

@@ -37,7 +37,8 @@ LogMelTables<T>::LogMelTables(const LogMelConfig& config, int largest_radix) {
   int length = half;
   int stride = 1;
   for (const int radix : radices_of(half, largest_radix)) {
-    passes.push_back({radix, length, stride, static_cast<std::int32_t>(twiddles.size() / 2)});
+    passes.push_back({radix, length / radix, Divisor(stride), Divisor(half / radix),
+                      static_cast<std::int32_t>(twiddles.size() / 2)});
     for (int j = 1; j < radix; ++j) {
       for (int p = 0; p < length / radix; ++p) push_root(twiddles, static_cast<std::int64_t>(p) * j, length);
     }

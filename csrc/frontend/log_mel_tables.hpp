@@ -8,13 +8,29 @@
 
 namespace streamsed {
 
-// One pass of a Stockham FFT of N points: butterfly (p, q), p < length / radix, q < stride, takes the elements
-// q + stride (p + j length / radix), j < radix, and writes w_length^(p j) times their DFT to q + stride (radix p + j).
+// Division by a number that is known beforehand, as one multiplication: exact for 0 <= n with (n + 1) by <= 2^32.
+struct Divisor {
+  std::uint32_t by = 1;
+  std::uint32_t reciprocal = 0xFFFFFFFF;  // floor((2^32 - 1) / by)
+
+  constexpr Divisor() = default;
+  constexpr explicit Divisor(int number)
+      : by(static_cast<std::uint32_t>(number)), reciprocal(0xFFFFFFFFU / static_cast<std::uint32_t>(number)) {}
+  constexpr int quotient(int n) const {
+    const auto next = static_cast<std::uint32_t>(n) + 1;
+    return static_cast<int>(static_cast<std::uint64_t>(next) * reciprocal >> 32);
+  }
+  constexpr int number() const { return static_cast<int>(by); }
+};
+
+// One pass of a Stockham FFT of N points: butterfly (p, q), p < columns, q < stride, takes the elements
+// q + stride (p + j columns), j < radix, and writes w_length^(p j) times their DFT to q + stride (radix p + j).
 struct TablePass {
   std::int32_t radix;
-  std::int32_t length;
-  std::int32_t stride;
-  std::int32_t twiddles;  // complex values before those of this pass: (j - 1) length / radix + p -> w_length^(p j)
+  std::int32_t columns;  // length / radix
+  Divisor stride;
+  Divisor butterflies;    // N / radix
+  std::int32_t twiddles;  // complex values before those of this pass: (j - 1) columns + p -> w_length^(p j)
 };
 
 // A mel band over whole groups of four bins; the weights behind the band's end are 0.
