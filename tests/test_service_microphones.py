@@ -10,9 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from pulse import RATE, Pulse
-from tiny_models import scene, tone
-from two_microphones import DEVICE, SECOND_DEVICE, SecondMicrophone, microphones  # noqa: F401 - fixture
+from pulse import Pulse
+from tiny_models import scene
+from two_microphones import (  # noqa: F401 - a fixture
+    DEVICE,
+    SECOND_DEVICE,
+    SecondMicrophone,
+    beeps,
+    microphones,
+)
 
 import streamsed
 from streamsed.errors import DeviceLost, DeviceNotFound
@@ -21,13 +27,6 @@ from streamsed.types import Event, Onset, Record, Status, Summary
 pytestmark = pytest.mark.microphone
 
 Microphones = tuple[Pulse, SecondMicrophone]
-
-
-def beeps(hz: float, seconds: float = 20.0) -> np.ndarray:
-    """A tone for half of every second, in faint noise."""
-    one = np.random.default_rng(0).normal(0, 1e-4, RATE)
-    one[: RATE // 2] += tone(0.5, hz, RATE)
-    return np.tile(one, round(seconds)).astype(np.float32)
 
 
 class Listener:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pulse import DEVICE, RATE, Pulse
+from tiny_models import tone
 
 SECOND_DEVICE = "streamsed_other"
 _SOURCE = "othermic"
@@ -77,6 +78,13 @@ class SecondMicrophone:
         self._modules.clear()
 
 
+def beeps(hz: float, seconds: float = 20.0) -> np.ndarray:
+    """A tone for half of every second, in faint noise."""
+    one = np.random.default_rng(0).normal(0, 1e-4, RATE)
+    one[: RATE // 2] += tone(0.5, hz, RATE)
+    return np.tile(one, round(seconds)).astype(np.float32)
+
+
 @pytest.fixture
 def microphones(pulse: Pulse) -> Iterator[tuple[Pulse, SecondMicrophone]]:
     """Two microphones, ``DEVICE`` and ``SECOND_DEVICE``, into each of which other sounds can be played."""
@@ -93,4 +101,4 @@ def microphones(pulse: Pulse) -> Iterator[tuple[Pulse, SecondMicrophone]]:
     portaudio.reinitialise(portaudio.load())
 
 
-__all__ = ["DEVICE", "SECOND_DEVICE", "SecondMicrophone", "microphones"]
+__all__ = ["DEVICE", "SECOND_DEVICE", "SecondMicrophone", "beeps", "microphones"]
