@@ -119,6 +119,17 @@ def test_of_a_sound_that_goes_on_for_hours_the_newest_ten_minutes_count():
     assert math.isnan(history.confidence(0.0, 1.0))
 
 
+def test_ten_minutes_may_end_anywhere_in_a_chunk():
+    history = FrameHistory(CLOCK, 3)
+    rows, chunk = round(600 / CLOCK.frame_seconds), 701
+    values = np.random.default_rng(0).uniform(0, 1, 2 * rows).astype(np.float32)
+    for first in range(0, len(values), chunk):
+        history.append(frames(first, values[first : first + chunk]))
+    for begin in (rows, rows + 1, rows + chunk, 2 * rows - 1):
+        heard = values[begin:].astype(np.float64).mean()
+        assert history.confidence(CLOCK.seconds(begin), CLOCK.seconds(2 * rows)) == pytest.approx(heard)
+
+
 def test_uncertainty_of_a_record_is_that_of_its_frames(ensemble):
     """Streaming and offline: 1 - c (1 - h) with the mean confidence of the event's frames."""
     whole = ensemble.frames(scene(), latency="balanced")

@@ -7,6 +7,7 @@ import pytest
 from streams import RATE, assert_truth, events_of, run
 from tiny_models import scene
 
+from streamsed.health import SignalMonitor
 from streamsed.types import Health
 
 
@@ -81,3 +82,22 @@ class TestHealth:
         found = self.conditions(run(detector.stream(), sway.astype(np.float32)))
         assert [condition for condition, _ in found if condition == "dc"] == ["dc", "dc"]
         assert 24.0 < found[-1][1] < 26.0
+
+
+class TestSignalMonitor:
+    def test_sound_comes_back_as_it_is(self):
+        samples = scene()[:640, np.newaxis]
+        found, records = SignalMonitor(RATE, "mic0").process(samples, 0)
+        assert found is samples
+        assert records == []
+
+    @pytest.mark.parametrize("order", ["C", "F"])
+    def test_channels_may_lie_in_memory_as_they_like(self, order):
+        samples = np.stack([scene()[:640], scene()[640:1280]], axis=1)
+        samples[[100, 300], 1] = np.nan, -np.inf
+        expected = np.where(np.isfinite(samples), samples, np.float32(0))
+        given = np.asarray(samples, order=order)
+        found, records = SignalMonitor(RATE, "mic0").process(given, 1600)
+        np.testing.assert_array_equal(found, expected)
+        assert records == [Health("non_finite", 1700 / RATE, "mic0")]
+        np.testing.assert_array_equal(given, samples)

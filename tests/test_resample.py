@@ -128,6 +128,12 @@ def test_equal_rates_pass_through():
     np.testing.assert_array_equal(whole(16000, 16000, samples), samples)
 
 
+@pytest.mark.parametrize("pair", [(44100, 16000), (16000, 16000)])
+def test_one_channel_of_several_needs_no_copy(pair):
+    samples = noise(3000).reshape(-1, 3)
+    np.testing.assert_array_equal(whole(*pair, samples[:, 1]), whole(*pair, samples[:, 1].copy()))
+
+
 @pytest.mark.parametrize("pair", [(44100, 16000), (16000, 16000), (8000, 16000)])
 @pytest.mark.parametrize("offset", [0, 1, 37, 1500])
 def test_offset_moves_the_first_output(pair, offset):
