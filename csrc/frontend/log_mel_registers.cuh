@@ -8,12 +8,12 @@
 //   operations    ~ n (w + 5 N log2 N + 9 N + 2 sum of the bands' widths + 8 M),  N = n_fft / 2
 //
 // so with 16 kHz, 512 points, hop 160 and 64 bands 896 bytes and 14.6e3 operations a frame: 16 operations for a byte,
-// where an H200 has 14 in single precision (67e12 of them, if all are fused multiply-adds, for 4.8e12 bytes). The kernel
-// is held up by arithmetic and shared memory, not by global memory. So the frame stays in registers, 16 complex values a
-// thread: two passes, three from 1024 points on, of radix 16 or what is left for the last one. Shared memory carries, of
-// 512 points, 4 KB of samples (in and out once) and 4 KB of exchange between the passes a frame, without two threads at
-// one bank, and then the spectra; shuffles bring the two halves of a spectrum together. Samples come into it once for
-// all frames of a block.
+// where an H200 has 14 in single precision (67e12 of them, if all are fused multiply-adds, for 4.8e12 bytes). The
+// kernel is held up by arithmetic and shared memory, not by global memory. So the frame stays in registers, 16 complex
+// values a thread: two passes, three from 1024 points on, of radix 16 or what is left for the last one. Shared memory
+// carries, of 512 points, 4 KB of samples (in and out once) and 4 KB of exchange between the passes a frame, without
+// two threads at one bank, and then the spectra; shuffles bring the two halves of a spectrum together. Samples come
+// into it once for all frames of a block.
 
 #include <algorithm>
 #include <cstdint>
