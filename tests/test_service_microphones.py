@@ -22,7 +22,7 @@ from two_microphones import (  # noqa: F401 - a fixture
 
 import streamsed
 from streamsed.errors import DeviceLost, DeviceNotFound
-from streamsed.types import Event, Onset, Record, Status, Summary
+from streamsed.types import Event, Gap, Onset, Record, Status, Summary
 
 pytestmark = pytest.mark.microphone
 
@@ -102,6 +102,29 @@ def test_one_is_unplugged_and_the_other_goes_on(
     assert group.summaries["mic0"].dropped_samples == 0
     assert group.summaries["mic1"].dropped_samples > 0
     assert len(listener.of(Summary, "file.wav")) == 1
+
+
+def test_one_is_plugged_in_again_and_the_other_never_noticed(
+    microphones: Microphones,  # noqa: F811
+    detector: streamsed.Detector,
+) -> None:
+    first, second = microphones
+    listener = Listener(device=[DEVICE, SECOND_DEVICE], model=detector)
+    with listener.group as group:
+        listener.wait_until_all_listen()
+        first.play(beeps(300.0))
+        second.remove()
+        listener.wait(lambda: group.stats["mic1"].state == "recovering", "the loss to be noticed")
+        second.plug()
+        listener.wait(lambda: group.stats["mic1"].reopened == 1, "the second one to come back")
+        second.play(beeps(5000.0))
+        listener.wait(lambda: listener.of(Event, "mic1"), "the second one to hear again")
+        listener.wait(lambda: listener.of(Event, "mic0"), "the first one to hear")
+    assert group.summaries["mic0"].dropped_samples == 0
+    (gap,) = (record for record in listener.records if isinstance(record, Gap))
+    assert gap.source == "mic1"
+    assert gap.missing_samples == group.summaries["mic1"].dropped_samples > 0
+    assert {event.label for event in listener.of(Event, "mic1")} == {"high"}  # type: ignore[union-attr]
 
 
 def test_nothing_begins_if_one_device_does_not_exist(

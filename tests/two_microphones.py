@@ -23,6 +23,11 @@ class SecondMicrophone:
     def __init__(self, pulse: Pulse) -> None:
         self._pulse = pulse
         self._clients: list[subprocess.Popen[bytes]] = []
+        self._modules: list[str] = []
+        self.plug()
+
+    def plug(self) -> None:
+        """Load it."""
         self._modules = [
             self._load("module-null-sink", f"sink_name={_SINK}", f"rate={RATE}", "channels=1"),
             self._load("module-remap-source", f"master={_SINK}.monitor", f"source_name={_SOURCE}"),
