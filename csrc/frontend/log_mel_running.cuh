@@ -20,6 +20,8 @@ struct RunningParameters {
 };
 
 constexpr int kRunningBlock = 64;
+// Values that are asked for at once, as each would take longer to come than to be used.
+constexpr int kFramesAhead = 8;
 
 // As RunningNormalisation::apply.
 __global__ void __launch_bounds__(kRunningBlock) normalise_running(const RunningParameters parameters) {
@@ -31,15 +33,27 @@ __global__ void __launch_bounds__(kRunningBlock) normalise_running(const Running
   const double* const start = work.frames_before == 0 ? parameters.initial + band * 2 : state;
   double mean = start[0];
   double variance = start[1];
-  for (std::int64_t t = 0; t < work.frames; ++t) {
-    const double seen = static_cast<double>(work.frames_before + t + 1);
-    const double rate = parameters.warm_up ? max(parameters.rate, 1.0 / seen) : parameters.rate;
-    float& value = work.out[t * parameters.n_mels + band];
-    const double difference = static_cast<double>(value) - mean;
-    const double step = rate * difference;
-    mean += step;
-    variance = (1.0 - rate) * (variance + difference * step);
-    value = static_cast<float>((static_cast<double>(value) - mean) / sqrt(variance + kLeastVariance));
+  float* const values = work.out + band;
+  const std::int64_t frames = work.frames;
+  const std::int64_t frames_before = work.frames_before;
+  const int apart = parameters.n_mels;
+  for (std::int64_t first = 0; first < frames; first += kFramesAhead) {
+    const auto count = static_cast<int>(min(frames - first, std::int64_t{kFramesAhead}));
+    float batch[kFramesAhead];
+#pragma unroll
+    for (int i = 0; i < kFramesAhead; ++i) batch[i] = i < count ? values[(first + i) * apart] : 0.0F;
+#pragma unroll
+    for (int i = 0; i < kFramesAhead; ++i) {
+      if (i >= count) break;
+      const auto value = static_cast<double>(batch[i]);
+      const auto seen = static_cast<double>(frames_before + first + i + 1);
+      const double rate = parameters.warm_up ? max(parameters.rate, 1.0 / seen) : parameters.rate;
+      const double difference = value - mean;
+      const double step = rate * difference;
+      mean += step;
+      variance = (1.0 - rate) * (variance + difference * step);
+      values[(first + i) * apart] = static_cast<float>((value - mean) / sqrt(variance + kLeastVariance));
+    }
   }
   state[0] = mean;
   state[1] = variance;
