@@ -6,7 +6,7 @@ import collections.abc
 import numpy
 import numpy.typing
 import typing
-__all__: list[str] = ['CaptureContext', 'ClipPooling', 'EventDecoder', 'LogMel', 'LogMelLanes', 'OnlineBinaryMedian', 'OnlineLogMel', 'OnlineMedianFilter', 'PolyphaseTaps', 'PostChain', 'Resampler', 'RingBuffer', 'SignalMonitor', 'active_isa', 'cuda_build', 'cuda_describe', 'cuda_device_count', 'force_isa', 'fuse', 'median_filter', 'require_cuda']
+__all__: list[str] = ['CaptureContext', 'ClipPooling', 'EventDecoder', 'FusionLanes', 'LogMel', 'LogMelLanes', 'MedianLanes', 'OnlineBinaryMedian', 'OnlineLogMel', 'OnlineMedianFilter', 'PolyphaseTaps', 'PostChain', 'Resampler', 'RingBuffer', 'SignalMonitor', 'active_isa', 'cuda_build', 'cuda_describe', 'cuda_device_count', 'force_isa', 'fuse', 'median_filter', 'require_cuda']
 class RingBuffer:
     """
     Lock-free ring of float32 audio between one writer and one reader; drops the oldest and says what (docs/capture.md).
@@ -334,6 +334,54 @@ class PostChain:
     def latency_frames(self) -> int:
         """
         Frames that a smoothed row waits for.
+        """
+class MedianLanes:
+    """
+    Running medians of many streams; see streamsed.lanes.MedianLanes.
+    """
+    def __init__(self, widths: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], mode: str, cval: typing.SupportsFloat | typing.SupportsIndex, lanes: typing.SupportsInt | typing.SupportsIndex, provider: str) -> None:
+        ...
+    def flush(self, lanes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None = None, out: typing.Any = None) -> list:
+        """
+        Return the last rows of these lanes; afterwards they can only be reset.
+        """
+    def process(self, posteriors: typing.Any, lanes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None = None, lengths: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None = None, out: typing.Any = None) -> tuple[list, list[tuple[int, str]]]:
+        """
+        Return the new rows of each chunk (or with `out` how many there are), and [(chunk, complaint)].
+        """
+    def reset(self, lanes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None = None) -> None:
+        """
+        Lanes back to new streams; all of them by default.
+        """
+    @property
+    def lanes(self) -> int:
+        """
+        How many there are.
+        """
+    @property
+    def latency_frames(self) -> int:
+        """
+        Frames that a row waits for.
+        """
+    @property
+    def n_classes(self) -> int:
+        """
+        Columns.
+        """
+    @property
+    def widths(self) -> tuple:
+        """
+        Window of each class in frames.
+        """
+class FusionLanes:
+    """
+    Fused ensembles of many streams; see streamsed.lanes.FusionLanes.
+    """
+    def __init__(self, provider: str) -> None:
+        ...
+    def process(self, posteriors: typing.Any, confidences: typing.Any = None, weights: typing.Any = None, lengths: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] | None = None, out: typing.Any = None) -> tuple[list, list[tuple[int, str]]]:
+        """
+        Return the fused rows of each lane (or with `out` how many there are), and [(lane, complaint)].
         """
 class SignalMonitor:
     """

@@ -5,14 +5,17 @@
 #include "bindings/bindings.hpp"
 #include "bindings/lane_call.hpp"
 #include "bindings/samples.hpp"
+#include "cuda/device.hpp"
 #include "frontend/log_mel_lanes.hpp"
+
+#ifdef STREAMSED_GPU_LANES
+#include "frontend/log_mel_lanes_cuda.hpp"
+#endif
 
 namespace py = pybind11;
 
 namespace streamsed::bindings {
 namespace {
-
-using Delivery = py::typing::Tuple<py::list, Complaints>;
 
 ChunkValues samples_of(const py::array& array, std::int64_t) {
   Samples samples = take_samples(array);
@@ -26,7 +29,11 @@ ChunkKind samples_kind() { return {"samples", 1, 1, &samples_of}; }
 
 std::unique_ptr<LogMelLanes> make_lanes(std::shared_ptr<LogMel> log_mel, int lanes, const std::string& provider) {
   if (provider == "cpu") return make_cpu_log_mel_lanes(std::move(log_mel), lanes);
-  fail_config("provider", "cpu or cuda", detail::concat("'", provider, "'"));
+  if (provider == "cuda") cuda::require_device();
+#ifdef STREAMSED_GPU_LANES
+  if (provider == "cuda") return make_cuda_log_mel_lanes(std::move(log_mel), lanes);
+#endif
+  fail_config("provider", "cpu or cuda", provider);
 }
 
 Delivery process(LogMelLanes& self, const py::object& samples, const Numbers& lanes, const Lengths& lengths,
@@ -72,13 +79,10 @@ void bind_log_mel_lanes(py::module_& m) {
           "reset",
           [](LogMelLanes& self, const Numbers& lanes) {
             const BusyFlag::Guard guard(self.busy(), "LogMelLanes");
-            if (lanes) {
-              // All numbers are looked at before any lane is reset.
-              for (const int lane : *lanes) self.position_samples(lane);
-              for (const int lane : *lanes) self.reset(lane);
-            } else {
-              for (int lane = 0; lane < self.lanes(); ++lane) self.reset(lane);
-            }
+            const std::vector<int> numbers = numbers_or_all(lanes, self.lanes());
+            // All numbers are looked at before any lane is reset.
+            for (const int lane : numbers) self.position_samples(lane);
+            for (const int lane : numbers) self.reset(lane);
           },
           py::arg("lanes") = py::none(), "Lanes back to new streams; all of them by default.")
       .def("position_samples", &LogMelLanes::position_samples, py::arg("lane"), "Samples taken in, lost ones counted.")

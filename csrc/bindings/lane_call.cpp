@@ -15,21 +15,18 @@ std::string shape_rule(const ChunkKind& kind, const char* first) {
                               : detail::concat("float32 (", first, "n, ", kind.columns, ")");
 }
 
-// Whether the values of `axis` and behind it lie side by side.
-bool packed_from(const Tensor& tensor, std::size_t axis) {
-  std::int64_t expected = 1;
-  for (std::size_t i = tensor.shape.size(); i-- > axis;) {
-    if (tensor.shape[i] != 1 && tensor.strides[i] != expected) return false;
-    expected *= tensor.shape[i];
-  }
-  return true;
+}  // namespace
+
+std::vector<int> numbers_or_all(const Numbers& lanes, int lane_count) {
+  if (lanes) return *lanes;
+  std::vector<int> all(static_cast<std::size_t>(lane_count));
+  std::iota(all.begin(), all.end(), 0);
+  return all;
 }
 
 bool is_sequence(const py::object& object) {
   return py::isinstance<py::list>(object) || py::isinstance<py::tuple>(object);
 }
-
-}  // namespace
 
 LaneInput::LaneInput(const py::object& chunks, const Numbers& lanes, const Lengths& lengths, int lane_count,
                      const ChunkKind& kind) {
@@ -73,7 +70,7 @@ void LaneInput::add_sequence(const py::sequence& sequence, const ChunkKind& kind
       continue;
     }
     Tensor tensor = borrow_tensor(item, kind.parameter);
-    const bool fits = static_cast<int>(tensor.shape.size()) == kind.dimensions && packed_from(tensor, 0) &&
+    const bool fits = static_cast<int>(tensor.shape.size()) == kind.dimensions && tensor.packed_from(0) &&
                       (kind.dimensions == 1 || tensor.shape[1] == kind.columns);
     if (!fits) fail_config(kind.parameter, shape_rule(kind, "").c_str(), tensor.describe());
     add(tensor.data, tensor.shape[0], tensor.memory, tensor.producer_stream);
@@ -82,7 +79,7 @@ void LaneInput::add_sequence(const py::sequence& sequence, const ChunkKind& kind
 }
 
 void LaneInput::add_rows(const Tensor& tensor, const ChunkKind& kind) {
-  const bool fits = static_cast<int>(tensor.shape.size()) == kind.dimensions + 1 && packed_from(tensor, 1) &&
+  const bool fits = static_cast<int>(tensor.shape.size()) == kind.dimensions + 1 && tensor.packed_from(1) &&
                     (kind.dimensions == 1 || tensor.shape[2] == kind.columns);
   if (!fits) fail_config(kind.parameter, shape_rule(kind, "lanes, ").c_str(), tensor.describe());
   chunks_.reserve(static_cast<std::size_t>(tensor.shape[0]));
@@ -102,10 +99,10 @@ void LaneInput::shorten(const std::vector<std::int64_t>& lengths) {
 }
 
 void LaneInput::number(const Numbers& lanes, int lane_count) {
-  const std::size_t wanted = lanes ? lanes->size() : static_cast<std::size_t>(lane_count);
-  const std::string rule = detail::concat("one for each of ", wanted, " lanes");
-  require(chunks_.size() == wanted, "chunks", rule.c_str(), chunks_.size());
-  for (std::size_t i = 0; i < wanted; ++i) chunks_[i].lane = lanes ? (*lanes)[i] : static_cast<int>(i);
+  const std::vector<int> numbers = numbers_or_all(lanes, lane_count);
+  const std::string rule = detail::concat("one for each of ", numbers.size(), " lanes");
+  require(chunks_.size() == numbers.size(), "chunks", rule.c_str(), chunks_.size());
+  for (std::size_t i = 0; i < numbers.size(); ++i) chunks_[i].lane = numbers[i];
 }
 
 LaneOutput::LaneOutput(const py::object& out, std::span<LaneChunk> chunks, std::vector<std::int64_t> rows,
@@ -125,7 +122,7 @@ LaneOutput::LaneOutput(const py::object& out, std::span<LaneChunk> chunks, std::
   const std::int64_t most = rows_.empty() ? 0 : *std::max_element(rows_.begin(), rows_.end());
   const std::vector<std::int64_t>& shape = given_.shape;
   const bool fits = shape.size() == 3 && shape[0] == static_cast<std::int64_t>(chunks.size()) && shape[1] >= most &&
-                    shape[2] == columns && packed_from(given_, 1) && !given_.read_only;
+                    shape[2] == columns && given_.packed_from(1) && !given_.read_only;
   if (!fits) {
     const std::string rule =
         detail::concat("writable float32 (", chunks.size(), ", ", most, " or more, ", columns, ") without gaps");

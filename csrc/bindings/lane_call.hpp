@@ -24,7 +24,10 @@ struct ChunkValues {
   std::shared_ptr<void> keep;  // null where the array itself owns them
 };
 
+// What process() returns: outputs, and what is wrong with which chunks.
 using Complaints = pybind11::typing::List<pybind11::typing::Tuple<int, pybind11::str>>;
+
+using Delivery = pybind11::typing::Tuple<pybind11::list, Complaints>;
 
 // What the chunks of a call hold: arrays of so many `dimensions` with `columns` values an item.
 struct ChunkKind {
@@ -63,6 +66,11 @@ class LaneInput {
   std::vector<pybind11::object> arrays_;
   std::vector<std::shared_ptr<void>> keep_;
 };
+
+// The numbers, or those of all lanes.
+std::vector<int> numbers_or_all(const Numbers& lanes, int lane_count);
+
+bool is_sequence(const pybind11::object& object);
 
 // Where the outputs of a call go: fresh memory, or the caller's (B, T, columns) with T rows of room for each chunk.
 // Sets `out` of the chunks.

@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, m) {
   streamsed::bindings::bind_frontend(m);
   streamsed::bindings::bind_log_mel_lanes(m);
   streamsed::bindings::bind_post(m);
+  streamsed::bindings::bind_post_lanes(m);
   streamsed::bindings::bind_signal(m);
   streamsed::bindings::bind_tagging(m);
 }

@@ -1,5 +1,7 @@
 #include "bindings/tensor.hpp"
 
+#include <pybind11/stl.h>
+
 #include "base/errors.hpp"
 
 namespace py = pybind11;
@@ -127,11 +129,20 @@ Tensor from_numpy(const py::array& array, const char* parameter) {
 
 }  // namespace
 
+bool Tensor::packed_from(std::size_t axis) const {
+  std::int64_t expected = 1;
+  for (std::size_t i = shape.size(); i-- > axis;) {
+    if (shape[i] != 1 && strides[i] != expected) return false;
+    expected *= shape[i];
+  }
+  return true;
+}
+
 std::string Tensor::describe() const {
   std::string text = "float32 (";
   for (std::size_t i = 0; i < shape.size(); ++i) text += detail::concat(i > 0 ? ", " : "", shape[i]);
   text += shape.size() == 1 ? ",)" : ")";
-  if (strides != packed_strides(shape)) text += " with gaps";
+  if (!packed_from(0)) text += " with gaps";
   if (read_only) text += ", read-only";
   return text;
 }

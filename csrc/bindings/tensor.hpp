@@ -21,6 +21,8 @@ struct Tensor {
   std::uint64_t producer_stream = 0;  // a CUDA stream handle on which the values are complete
   std::shared_ptr<void> keep;
 
+  // Whether the values of `axis` and the axes behind it lie side by side.
+  bool packed_from(std::size_t axis) const;
   std::string describe() const;
 };
 
