@@ -128,7 +128,11 @@ __global__ void __launch_bounds__(kAnyBlock, kAnyBlocks) log_mel_any(const Param
     const Complex<T>* const z = from + frame * half;
     T low;
     T high;
-    unpack_pair(parameters, z[k], z[k == 0 ? 0 : half - k], __ldg(parameters.unpack + k), low, high);
+    unpack_pair(z[k], z[k == 0 ? 0 : half - k], __ldg(parameters.unpack + k), low, high);
+    if (parameters.magnitude) {
+      low = sqrt(low);
+      high = sqrt(high);
+    }
     spectrum[k * pitch + frame] = low;
     spectrum[(half - k) * pitch + frame] = high;
   }

@@ -94,9 +94,10 @@ struct LaneSamples {
         offset(work.skipped - work.kept_count),
         length(work.length) {}
 
+  // Without a branch, so that several can be under way.
   __device__ __forceinline__ float at(std::int64_t i) const {
-    if (i < kept_count) return kept[i];
-    return i < length ? chunk[i + offset] : 0.0F;
+    const float* const from = i < kept_count ? kept + i : chunk + (i + offset);
+    return i < length ? *from : 0.0F;
   }
 };
 
@@ -186,20 +187,15 @@ __device__ __forceinline__ void mel_bands(const Parameters<T>& parameters, const
   }
 }
 
-// |X[k]|² and |X[N - k]|² (or the roots) of Z[k] and Z[N - k].
-template <class T>
-__device__ __forceinline__ void unpack_pair(const Parameters<T>& parameters, Complex<T> a, Complex<T> b, Complex<T> w,
-                                            T& low, T& high) {
-  const Complex<T> e = {a.x + b.x, a.y - b.y};
-  const Complex<T> o = lane_fft::mul(Complex<T>{a.y + b.y, b.x - a.x}, w);
-  const Complex<T> sum = lane_fft::add(e, o);
-  const Complex<T> difference = lane_fft::sub(e, o);
+// |X[k]|² and |X[N - k]|² of Z[k], Z[N - k] and w_{2N}^k.
+template <class C, class T>
+__device__ __forceinline__ void unpack_pair(C a, C b, C w, T& low, T& high) {
+  const C e = {a.x + b.x, a.y - b.y};
+  const C o = lane_fft::mul(C{a.y + b.y, b.x - a.x}, w);
+  const C sum = lane_fft::add(e, o);
+  const C difference = lane_fft::sub(e, o);
   low = sum.x * sum.x + sum.y * sum.y;
   high = difference.x * difference.x + difference.y * difference.y;
-  if (parameters.magnitude) {
-    low = sqrt(low);
-    high = sqrt(high);
-  }
 }
 
 // Groups of four bins of the last bands read up to three bins behind the last one.

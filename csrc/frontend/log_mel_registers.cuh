@@ -30,13 +30,8 @@ struct RegisterPlan {
   static constexpr int kHalf = 16 * Threads;
   static constexpr int kBlock = Threads > 64 ? 256 : 128;
   static constexpr int kFrames = kBlock / Threads;  // at the same time
-  // Blocks on a multiprocessor, which is as much as to say 80 registers a thread; before Hopper those of 1024 points
-  // would spill some and have 128.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-  static constexpr int kBlocks = (Threads == 32 ? 512 : 768) / kBlock;
-#else
-  static constexpr int kBlocks = 768 / kBlock;
-#endif
+  // Threads on a multiprocessor, which is as much as to say 80 registers each, or 128 where fewer would be spilled.
+  static constexpr int kResident = Threads < 32 ? 768 : 512;
   // Eight threads of one frame and eight of the next make half a warp and use different banks.
   static constexpr int kExchange = kHalf + (Threads < 16 ? 8 : 0);
   // Of the distances between bins in the spectra, that with the fewest conflicts: none for writes, few for reads.
@@ -73,7 +68,7 @@ __device__ __forceinline__ void pair_spectrum(const Parameters<float>& parameter
                                               int t) {
   const auto unpack = [&](float2 z, float2 mirrored, int k) {
     float2 pair;
-    unpack_pair(parameters, z, mirrored, __ldg(parameters.unpack + k), pair.x, pair.y);
+    unpack_pair(z, mirrored, __ldg(parameters.unpack + k), pair.x, pair.y);
     return pair;
   };
   // Z[N - k] belongs to another thread, whose value 15 - c it is, but of thread 0 its own 16 - c.
@@ -100,36 +95,52 @@ __device__ __forceinline__ void pair_spectrum(const Parameters<float>& parameter
     }
   }
   x[8] = unpack(x[8], x[8], 8 * Threads);
+  if (parameters.magnitude) {
+#pragma unroll
+    for (int c = 0; c <= 8; ++c) x[c] = {sqrtf(x[c].x), sqrtf(x[c].y)};
+  }
 }
 
-// The stage of a block: all samples of its frames, read once.
-template <int Threads>
-__device__ __forceinline__ bool stage_samples(const LaneSamples& samples, std::int64_t begin, int hop, int apart,
-                                              int staged, int frames, float* stage) {
-  constexpr int kBlock = RegisterPlan<Threads>::kBlock;
-  const auto thread = static_cast<int>(threadIdx.x);
-  bool finite = true;
-  if (apart == hop && begin >= samples.kept_count && begin + staged <= samples.length) {
-    const float* const from = samples.chunk + (begin + samples.offset);
-#pragma unroll 4
-    for (int i = thread; i < staged; i += kBlock) {
-      const float value = from[i];
-      finite = finite && is_finite(value);
-      stage[i] = value;
-    }
-  } else {
-    for (int i = thread; i < staged; i += kBlock) {
-      const int frame = apart == hop ? 0 : min(i / apart, frames - 1);
-      const float value = samples.at(begin + static_cast<std::int64_t>(frame) * hop + (i - frame * apart));
-      finite = finite && is_finite(value);
-      stage[i] = value;
+// Brings values 0 to `count` into the stage; returns whether all are finite. Several loads are under way at a time.
+template <int Block, class Load>
+__device__ __forceinline__ bool stage_values(int count, float* stage, const Load& load) {
+  constexpr int kAhead = 8;
+  constexpr unsigned kMagnitude = 0x7FFFFFFFU;
+  constexpr unsigned kInfinity = 0x7F800000U;
+  unsigned largest = 0;
+  for (int first = static_cast<int>(threadIdx.x); first < count; first += kAhead * Block) {
+    float values[kAhead];
+#pragma unroll
+    for (int j = 0; j < kAhead; ++j) values[j] = first + j * Block < count ? load(first + j * Block) : 0.0F;
+#pragma unroll
+    for (int j = 0; j < kAhead; ++j) {
+      largest = max(largest, __float_as_uint(values[j]) & kMagnitude);
+      if (first + j * Block < count) stage[first + j * Block] = values[j];
     }
   }
-  return finite;
+  return largest < kInfinity;
+}
+
+// All samples of a block's frames, once.
+template <int Block>
+__device__ __forceinline__ bool stage_samples(const LaneSamples& samples, std::int64_t begin, int hop, int apart,
+                                              int staged, int frames, float* stage) {
+  if (apart != hop) {
+    return stage_values<Block>(staged, stage, [&](int i) {
+      const int frame = min(i / apart, frames - 1);
+      return samples.at(begin + static_cast<std::int64_t>(frame) * hop + (i - frame * apart));
+    });
+  }
+  if (begin >= samples.kept_count && begin + staged <= samples.length) {
+    const float* const from = samples.chunk + (begin + samples.offset);
+    return stage_values<Block>(staged, stage, [&](int i) { return from[i]; });
+  }
+  return stage_values<Block>(staged, stage, [&](int i) { return samples.at(begin + i); });
 }
 
 template <int Threads>
-__global__ void __launch_bounds__(RegisterPlan<Threads>::kBlock, RegisterPlan<Threads>::kBlocks)
+__global__ void __launch_bounds__(RegisterPlan<Threads>::kBlock,
+                                  RegisterPlan<Threads>::kResident / RegisterPlan<Threads>::kBlock)
     log_mel_registers(const Parameters<float> parameters) {
   using Plan = RegisterPlan<Threads>;
   float* const work_space = cuda::shared_memory<float>();
@@ -146,7 +157,7 @@ __global__ void __launch_bounds__(RegisterPlan<Threads>::kBlock, RegisterPlan<Th
   }
   const int rounds = (place.frames + Plan::kFrames - 1) / Plan::kFrames;
   const int staged = staged_length(rounds * Plan::kFrames, hop, parameters.window_length, 2 * Plan::kHalf);
-  const bool finite = stage_samples<Threads>(samples, begin, hop, apart, staged, place.frames, stage);
+  const bool finite = stage_samples<Plan::kBlock>(samples, begin, hop, apart, staged, place.frames, stage);
   const bool suspicious = __syncthreads_or(finite ? 0 : 1) != 0;
   admit(parameters, samples, place, begin, apart == hop ? begin + staged : begin, suspicious);
 
@@ -159,13 +170,18 @@ __global__ void __launch_bounds__(RegisterPlan<Threads>::kBlock, RegisterPlan<Th
     const auto* const window = reinterpret_cast<const float2*>(parameters.window);
     const float* const from = stage + frame * apart + 2 * t;
     float2 x[16];
+    // A pair of samples is one load where every frame begins at an even place.
+    if (apart % 2 == 0) {
+#pragma unroll
+      for (int c = 0; c < 16; ++c) x[c] = *reinterpret_cast<const float2*>(from + 2 * Threads * c);
+    } else {
+#pragma unroll
+      for (int c = 0; c < 16; ++c) x[c] = {from[2 * Threads * c], from[2 * Threads * c + 1]};
+    }
 #pragma unroll
     for (int c = 0; c < 16; ++c) {
       const float2 w = __ldg(window + t + Threads * c);
-      // A pair of samples is one load where every frame begins at an even place.
-      const float2 pair = apart % 2 == 0 ? *reinterpret_cast<const float2*>(from + 2 * Threads * c)
-                                         : float2{from[2 * Threads * c], from[2 * Threads * c + 1]};
-      x[c] = {pair.x * w.x, pair.y * w.y};
+      x[c] = {x[c].x * w.x, x[c].y * w.y};
     }
     lane_fft::fft<Threads>(x, exchange, parameters.twiddles, t);
     pair_spectrum<Threads>(parameters, x, exchange, t);

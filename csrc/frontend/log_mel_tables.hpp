@@ -34,7 +34,7 @@ struct TablePass {
 };
 
 // A mel band over whole groups of four bins; the weights behind the band's end are 0.
-struct TableBand {
+struct alignas(16) TableBand {
   std::int32_t first_bin;
   std::int32_t groups;
   std::int32_t weights;  // number of the first one
