@@ -12,7 +12,8 @@ from streamsed.errors import Overload, StateError
 from streamsed.service.batcher import MicroBatcher
 from streamsed.service.dispatcher import CycleCallback, Dispatcher, EventCallback, RecordCallback
 from streamsed.service.listening import Listening
-from streamsed.service.session import Session, SessionSettings
+from streamsed.service.session import Session
+from streamsed.service.settings import SessionSettings
 from streamsed.service.stats import SessionStats
 from streamsed.sound_stream import SoundModel
 from streamsed.sources.base import Source

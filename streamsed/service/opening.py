@@ -19,7 +19,8 @@ from streamsed.models import Provider
 from streamsed.respiration import CycleDetector
 from streamsed.service.dispatcher import CycleCallback, EventCallback, RecordCallback
 from streamsed.service.group import SessionGroup
-from streamsed.service.session import Session, SessionSettings, check_input
+from streamsed.service.session import Session
+from streamsed.service.settings import SessionSettings
 from streamsed.sound_stream import SoundModel
 from streamsed.sources import ChannelSelection, IterableSource, PcmSource, Source
 from streamsed.sources.camera import Camera, is_camera
@@ -342,6 +343,6 @@ def _source(given: Any, sample_rate: int | None, channels: int | None) -> Source
         source: Source = given
         return source
     require(hasattr(given, "__iter__"), "input", "a path, '-', a Source or an iterable of chunks", given)
-    check_input(given, sample_rate)
+    require(sample_rate is not None, "sample_rate", f"the rate of {type(given).__name__} in Hz", sample_rate)
     assert sample_rate is not None
     return IterableSource(given, sample_rate)

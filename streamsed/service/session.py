@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsed.config import latency_profile, require
+from streamsed.config import latency_profile
 from streamsed.cycle_stream import CycleStream
 from streamsed.emotion_stream import EmotionStream
-from streamsed.errors import ConfigError, DeviceLost, Overload, StateError
+from streamsed.errors import DeviceLost, Overload, StateError
 from streamsed.health import SIGNAL_CONDITIONS
 from streamsed.models import Steps, run_alone
 from streamsed.service.batcher import MicroBatcher
@@ -32,11 +31,11 @@ from streamsed.service.listening import Listening
 from streamsed.service.members import MemberPolicy, change_of_members
 from streamsed.service.pictures import FilePictures, LivePictures, Push, session_pictures
 from streamsed.service.readers import BlockingReader, LiveReader, MicrophoneReader, Reader
+from streamsed.service.settings import SessionSettings
 from streamsed.service.snippets import SnippetWriter
 from streamsed.service.stats import SessionState, SessionStats
 from streamsed.sound_stream import SoundModel, SoundStream
 from streamsed.sources.base import Source
-from streamsed.sources.camera import Camera
 from streamsed.sources.microphone import Microphone
 from streamsed.types import Cycle, Event, Gap, Health, Record, Start, Status, StatusState, Summary
 
@@ -48,24 +47,6 @@ _CATCH_UP_SECONDS = 0.5
 _FILE_BLOCK_SECONDS = 0.5
 # A hole is told to the detectors this much short of its length while it still grows.
 _HOLE_MARGIN_SECONDS = 0.3
-
-
-@dataclass(frozen=True)
-class SessionSettings:
-    """What the caller of ``listen`` chose; see there."""
-
-    latency: str
-    thresholds: Any
-    duration: float | None
-    once: str | None
-    realtime: bool
-    top_k: int
-    strict_realtime: bool
-    save_audio: Path | None
-    pre_roll: float
-    source_name: str
-    channel: Any
-    video: Camera | Path | None = None
 
 
 class Session(Listening):
@@ -102,7 +83,7 @@ class Session(Listening):
         self._settings = settings
         self._batcher = batcher
         self._profile = latency_profile(settings.latency)
-        self._check()
+        settings.check(self.detectors)
         self._dispatcher = Dispatcher(
             on_record, on_event, self._queue, on_cycle=on_cycle, extra=self._to_snippets
         )
@@ -125,35 +106,6 @@ class Session(Listening):
         self._hole_told = 0  # samples of a hole that still grows, which the streams know of
         self._start_told = False
         self._early: list[Record] = []  # status records from before the start record
-
-    def _check(self) -> None:
-        settings = self._settings
-        labels = {label for detector in self.detectors for label in detector.labels}
-        known = settings.once is None or settings.once in labels
-        require(known, "once", f"one of {sorted(labels)}", settings.once)
-        sane = settings.duration is None or settings.duration > 0
-        require(sane, "duration", "seconds above 0", settings.duration)
-        require(0.0 <= settings.pre_roll <= 600.0, "pre_roll", "seconds in [0, 600]", settings.pre_roll)
-        for detector in self.detectors:
-            # Wrong thresholds and top_k are to be known before the device is opened.
-            detector.stream(
-                thresholds=self._thresholds(detector), latency=settings.latency, top_k=self._top_k(detector)
-            )
-
-    def _thresholds(self, detector: SoundModel) -> Any:
-        """Return those that concern ``detector``: one for a label need not be known to every model."""
-        given = self._settings.thresholds
-        if len(self.detectors) == 1 or not isinstance(given, Mapping):
-            return given
-        labels = {label for item in self.detectors for label in item.labels}
-        unknown = sorted(set(given) - labels)
-        require(not unknown, "thresholds", f"labels among {sorted(labels)}", unknown)
-        return {label: value for label, value in given.items() if label in detector.labels} or None
-
-    def _top_k(self, detector: SoundModel) -> int:
-        """Return what was asked for, or all there are of a model beside others that have more."""
-        wanted = self._settings.top_k
-        return wanted if len(self.detectors) == 1 else min(wanted, detector.tag_count)
 
     # ---- life
     # -------------------------------------------------------------------------------------------------
@@ -454,8 +406,8 @@ class Session(Listening):
                 channel=settings.channel,
                 source=self.source_name,
                 latency=settings.latency,
-                thresholds=self._thresholds(detector),
-                top_k=self._top_k(detector),
+                thresholds=settings.thresholds_of(detector, self.detectors),
+                top_k=settings.top_k_of(detector, self.detectors),
                 time_origin=origin,
                 event_id_prefix=f"{self.source_name}-{detector.name}" if several else None,
             )
@@ -588,19 +540,7 @@ class Session(Listening):
             self._pass_on(self._drive(stream.flush_steps()), number)
         stats = self.stats
         self._emit(Status("stopped", "" if self.error is None else str(self.error), self.source_name))
-        self.summary = Summary(
-            audio_seconds=round(stats.audio_seconds, 6),
-            events=stats.events,
-            dropped_samples=stats.dropped_samples,
-            rtf=round(stats.rtf, 5),
-            latency_ms=stats.latency_ms,
-            source=self.source_name,
-            members_skipped_seconds=round(stats.members_skipped_seconds, 3) or None,
-            cycles=stats.cycles,
-            respiratory_rate=stats.respiratory_rate,
-            emotions=stats.emotions,
-            pictures=None if stats.pictures is None else stats.pictures.to_dict(),
-        )
+        self.summary = stats.summary(self.source_name)
         self._emit(self.summary)
 
 
@@ -617,9 +557,3 @@ def _decibels(value: float) -> float:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def check_input(source: object, sample_rate: int | None) -> None:
-    """Raise ConfigError if an iterable comes without its rate."""
-    if sample_rate is None:
-        raise ConfigError(f"sample_rate: expected the rate of {type(source).__name__} in Hz, got None")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streamsed.service.pictures import PictureStats
+from streamsed.types import Summary
 
 SessionState = Literal["new", "starting", "listening", "stalled", "recovering", "device_changed", "stopped"]
 
@@ -70,3 +71,19 @@ class SessionStats:
     emotions: int | None = None
     pictures: PictureStats | None = None
     has_picture: bool | None = None
+
+    def summary(self, source: str) -> Summary:
+        """Return the record that ends the session of ``source``."""
+        return Summary(
+            audio_seconds=round(self.audio_seconds, 6),
+            events=self.events,
+            dropped_samples=self.dropped_samples,
+            rtf=round(self.rtf, 5),
+            latency_ms=self.latency_ms,
+            source=source,
+            members_skipped_seconds=round(self.members_skipped_seconds, 3) or None,
+            cycles=self.cycles,
+            respiratory_rate=self.respiratory_rate,
+            emotions=self.emotions,
+            pictures=None if self.pictures is None else self.pictures.to_dict(),
+        )
