@@ -94,10 +94,11 @@ struct LaneSamples {
         offset(work.skipped - work.kept_count),
         length(work.length) {}
 
-  // Without a branch, so that several can be under way.
+  // Not for a lane without any. There is no branch before the load, so that several can be under way.
   __device__ __forceinline__ float at(std::int64_t i) const {
-    const float* const from = i < kept_count ? kept + i : chunk + (i + offset);
-    return i < length ? *from : 0.0F;
+    const std::int64_t there = min(i, length - 1);
+    const float value = *(there < kept_count ? kept + there : chunk + (there + offset));
+    return i < length ? value : 0.0F;
   }
 };
 

@@ -60,6 +60,17 @@ __device__ __forceinline__ int renewed(int number) {
   return number;
 }
 
+// A square root that is not computed ahead in case it should be wanted, as the compiler otherwise does; to 2^-23.
+__device__ __forceinline__ float optional_root(float x) {
+#ifdef __CUDA_ARCH__
+  float root;
+  asm volatile("sqrt.approx.f32 %0, %1;" : "=f"(root) : "f"(x));
+  return root;
+#else
+  return sqrtf(x);
+#endif
+}
+
 // What the threads of a frame have found in its 16 · Threads points is in their x[c], Z[t + Threads · c]; into the
 // place of the first nine values come the powers (or magnitudes) {|X[k]|², |X[N - k]|²}, k = t + Threads · c, those of
 // the ninth one only in thread 0, where k = N / 2.
@@ -97,7 +108,7 @@ __device__ __forceinline__ void pair_spectrum(const Parameters<float>& parameter
   x[8] = unpack(x[8], x[8], 8 * Threads);
   if (parameters.magnitude) {
 #pragma unroll
-    for (int c = 0; c <= 8; ++c) x[c] = {sqrtf(x[c].x), sqrtf(x[c].y)};
+    for (int c = 0; c <= 8; ++c) x[c] = {optional_root(x[c].x), optional_root(x[c].y)};
   }
 }
 
@@ -111,7 +122,7 @@ __device__ __forceinline__ bool stage_values(int count, float* stage, const Load
   for (int first = static_cast<int>(threadIdx.x); first < count; first += kAhead * Block) {
     float values[kAhead];
 #pragma unroll
-    for (int j = 0; j < kAhead; ++j) values[j] = first + j * Block < count ? load(first + j * Block) : 0.0F;
+    for (int j = 0; j < kAhead; ++j) values[j] = load(min(first + j * Block, count - 1));
 #pragma unroll
     for (int j = 0; j < kAhead; ++j) {
       largest = max(largest, __float_as_uint(values[j]) & kMagnitude);
