@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "base/errors.hpp"
 
 namespace streamsed {
 namespace {
-
-constexpr int kMostLanes = 1 << 20;
 
 // Number of the first sample that is NaN or infinite; -1: none.
 std::int64_t first_not_finite(const float* samples, std::int64_t count) {
@@ -58,18 +57,11 @@ class CpuLogMelLanes final : public LogMelLanes {
 
 }  // namespace
 
-LogMelLanes::LogMelLanes(std::shared_ptr<const LogMel> log_mel, int lanes) : log_mel_(std::move(log_mel)) {
-  require(lanes >= 1 && lanes <= kMostLanes, "lanes", "a number in [1, 1048576]", lanes);
-  given_.assign(static_cast<std::size_t>(lanes), 0);
-}
-
-void LogMelLanes::require_lane(int lane) const {
-  if (lane >= 0 && lane < lanes()) return;
-  throw ConfigError(detail::concat("lane: expected a number in [0, ", lanes(), "), got ", lane));
-}
+LogMelLanes::LogMelLanes(std::shared_ptr<const LogMel> log_mel, int lanes)
+    : log_mel_(std::move(log_mel)), numbers_(lanes) {}
 
 const FrameGrid& LogMelLanes::grid(int lane) const {
-  require_lane(lane);
+  numbers_.require_lane(lane);
   return grid_of(lane);
 }
 
@@ -84,18 +76,8 @@ std::int64_t LogMelLanes::frames_after(int lane, std::int64_t n) const {
 }
 
 void LogMelLanes::process(std::span<LaneChunk> chunks, Memory input, Memory output, std::uint64_t producer_stream) {
-  for (const LaneChunk& chunk : chunks) {
-    require_open(chunk.lane);
-    require(chunk.count >= 0, "count", "samples of 0 or more", chunk.count);
-  }
-  int twice = -1;
-  for (const LaneChunk& chunk : chunks) {
-    unsigned char& given = given_[static_cast<std::size_t>(chunk.lane)];
-    if (given != 0) twice = chunk.lane;
-    given = 1;
-  }
-  for (const LaneChunk& chunk : chunks) given_[static_cast<std::size_t>(chunk.lane)] = 0;
-  require(twice < 0, "lanes", "each lane once", detail::concat("lane ", twice, " twice"));
+  numbers_.require_each_once(chunks);
+  for (const LaneChunk& chunk : chunks) require_open(chunk.lane);
   run(chunks, input, output, producer_stream);
 }
 
@@ -110,7 +92,7 @@ void LogMelLanes::flush(int lane) {
 }
 
 void LogMelLanes::reset(int lane) {
-  require_lane(lane);
+  numbers_.require_lane(lane);
   reset_lane(lane);
 }
 

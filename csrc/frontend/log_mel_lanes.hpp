@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "base/busy.hpp"
 #include "base/lane_chunk.hpp"
+#include "base/lane_numbers.hpp"
 #include "frontend/frame_grid.hpp"
 #include "frontend/log_mel.hpp"
 
@@ -20,7 +20,7 @@ class LogMelLanes {
   LogMelLanes& operator=(const LogMelLanes&) = delete;
 
   const LogMel& log_mel() const { return *log_mel_; }
-  int lanes() const { return static_cast<int>(given_.size()); }
+  int lanes() const { return numbers_.count(); }
 
   // Frames that `n` further samples of a lane complete.
   std::int64_t frames_after(int lane, std::int64_t n) const;
@@ -58,12 +58,11 @@ class LogMelLanes {
   virtual void flush_lane(int lane) = 0;
   virtual void reset_lane(int lane) = 0;
 
-  void require_lane(int lane) const;
   void require_open(int lane) const;
   const FrameGrid& grid(int lane) const;
 
   std::shared_ptr<const LogMel> log_mel_;
-  std::vector<unsigned char> given_;  // which lanes the chunks of the call name; all 0 between calls
+  LaneNumbers numbers_;
   BusyFlag busy_;
 };
 

@@ -158,10 +158,10 @@ TEST(CpuLogMelLanes, RefusesACallBeforeItChangesAnything) {
     LaneChunk chunks[] = {{a, samples.data(), 600, out.data()}, {b, samples.data(), count, out.data() + 128}};
     lanes->process(chunks, input, Memory::host);
   };
-  EXPECT_EQ(refusal([&] { call(0, 3, 600, Memory::host); }), "lane: expected a number in [0, 3), got 3");
-  EXPECT_EQ(refusal([&] { call(-1, 0, 600, Memory::host); }), "lane: expected a number in [0, 3), got -1");
+  EXPECT_EQ(refusal([&] { call(0, 3, 600, Memory::host); }), "lanes: expected numbers in [0, 3), got 3");
+  EXPECT_EQ(refusal([&] { call(-1, 0, 600, Memory::host); }), "lanes: expected numbers in [0, 3), got -1");
   EXPECT_EQ(refusal([&] { call(1, 1, 600, Memory::host); }), "lanes: expected each lane once, got lane 1 twice");
-  EXPECT_EQ(refusal([&] { call(0, 1, -2, Memory::host); }), "count: expected samples of 0 or more, got -2");
+  EXPECT_EQ(refusal([&] { call(0, 1, -2, Memory::host); }), "count: expected 0 or more, got -2");
   EXPECT_EQ(refusal([&] { call(0, 1, 600, Memory::device); }),
             "input: expected host memory for the lanes of a CPU, got device memory");
   lanes->flush(2);
@@ -170,7 +170,7 @@ TEST(CpuLogMelLanes, RefusesACallBeforeItChangesAnything) {
   EXPECT_EQ(refusal([&] { lanes->skip(2, 1); }), flushed);
   EXPECT_EQ(refusal([&] { lanes->flush(2); }), flushed);
   EXPECT_EQ(refusal([&] { lanes->skip(0, -1); }), "missing: expected samples of 0 or more, got -1");
-  EXPECT_EQ(refusal([&] { lanes->reset(7); }), "lane: expected a number in [0, 3), got 7");
+  EXPECT_EQ(refusal([&] { lanes->reset(7); }), "lanes: expected numbers in [0, 3), got 7");
   for (int lane = 0; lane < 3; ++lane) EXPECT_EQ(lanes->position_samples(lane), 0);
   lanes->reset(2);
   EXPECT_EQ(refusal([&] { call(0, 2, 600, Memory::host); }), "accepted");
