@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find csrc -name '*.?pp' -o -name '*.cu' -o -name CMakeLists.txt)
+SOURCES := pyproject.toml CMakeLists.txt constraints.txt $(shell find csrc -name '*.?pp' -o -name '*.cu*' -o -name CMakeLists.txt)
 
-.PHONY: demo test test-python test-cpp lint stubs bench clean
+.PHONY: demo test test-python test-cpp test-cuda-emulated lint stubs bench clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/streamsed listen --input docs/demo/scene.flac --realtime --model everyday --format text
@@ -21,12 +21,20 @@ test-cpp: $(VENV)/.development
 	  cmake --preset release; cmake --build --preset release; ctest --preset release; \
 	else echo "SKIPPED the C++ tests: GoogleTest is not installed (Debian: libgtest-dev)"; fi
 
+# The kernels for GPUs on the CPU: a core of its own that has them, quickly compiled, and the tests of lanes with it.
+test-cuda-emulated: $(VENV)/.development
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/emulated/site -C build-dir=build/emulated \
+	  -C cmake.define.STREAMSED_CUDA=EMULATED -C cmake.build-type=RelWithDebInfo \
+	  -C cmake.define.CMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 .
+	STREAMSED_CORE="$$(ls build/emulated/site/streamsed/_core*.so)" PYTHONPATH=tests \
+	  $(BIN)/python -m pytest -p core_under_test tests/test_lanes.py
+
 lint: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	find csrc -name '*.?pp' -o -name '*.cu' | xargs $(BIN)/clang-format --dry-run --Werror
+	find csrc -name '*.?pp' -o -name '*.cu*' | xargs $(BIN)/clang-format --dry-run --Werror
 
 # Rewrites the type stubs of the compiled core; tests/test_stubs.py compares them.
 stubs: $(VENV)/.development

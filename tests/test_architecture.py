@@ -22,7 +22,7 @@ CPP_FLOORS = {
     "pipeline": 4,
     "bindings": 5,
 }
-SOURCES = sorted(path for path in CSRC.rglob("*.*") if path.suffix in {".hpp", ".cpp", ".cu"})
+SOURCES = sorted(path for path in CSRC.rglob("*.*") if path.suffix in {".hpp", ".cpp", ".cu", ".cuh"})
 
 
 def test_python_imports_go_downwards():
