@@ -22,6 +22,7 @@ from two_microphones import (  # noqa: F401 - a fixture
 
 import streamsed
 from streamsed.errors import DeviceLost, DeviceNotFound
+from streamsed.sources.pulse_watch import PulseWatch
 from streamsed.types import Event, Gap, Onset, Record, Status, Summary
 
 pytestmark = pytest.mark.microphone
@@ -125,6 +126,31 @@ def test_one_is_plugged_in_again_and_the_other_never_noticed(
     assert gap.source == "mic1"
     assert gap.missing_samples == group.summaries["mic1"].dropped_samples > 0
     assert {event.label for event in listener.of(Event, "mic1")} == {"high"}  # type: ignore[union-attr]
+
+
+def test_each_watches_its_own_source(
+    microphones: Microphones,  # noqa: F811
+    detector: streamsed.Detector,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the server does to one recording is not taken for the other's, however slowly it is asked."""
+    connected_once = PulseWatch._connected_once
+
+    def slowly(watch: PulseWatch) -> bool:
+        time.sleep(0.3)
+        return connected_once(watch)
+
+    monkeypatch.setattr(PulseWatch, "_connected_once", slowly)
+    _, second = microphones
+    listener = Listener(device=[DEVICE, SECOND_DEVICE], model=detector)
+    with listener.group:
+        listener.wait_until_all_listen()
+        # Its recording now hears the monitor of another sink.
+        second.remove()
+        listener.wait(lambda: len(listener.of(Status, "mic1")) > 1, "the change to be noticed")
+        time.sleep(0.5)
+    assert {record.state for record in listener.of(Status, "mic0")} == {"listening", "stopped"}  # type: ignore[union-attr]
+    assert "device_changed" in {record.state for record in listener.of(Status, "mic1")}  # type: ignore[union-attr]
 
 
 def test_nothing_begins_if_one_device_does_not_exist(

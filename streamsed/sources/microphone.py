@@ -38,6 +38,8 @@ _LONGEST_BACK_OFF_SECONDS = 8.0
 # PulseAudio's first block comes 0.7 to 1.7 s after the start.
 _FIRST_BLOCK_SECONDS = 3.0
 _CLOSE_SECONDS = 2.0
+# The server answers within some milliseconds; one that does not must not keep the sound waiting.
+_WATCH_SECONDS = 1.0
 OPEN_SECONDS = 10.0
 
 # Names under which ALSA lists "whatever the server has as its default": another source is then what was
@@ -285,15 +287,19 @@ class Microphone:
         DeviceNotFound
             If it cannot be opened.
         """
+
+        def attempt() -> _Capture:
+            capture = self._open(self.device)
+            self._watch.start()
+            self._watch_newest()
+            return capture
+
         try:
-            capture = portaudio.call(
-                lambda: self._open(self.device), "opening", OPEN_SECONDS, undo=lambda late: late.close()
-            )
+            capture = portaudio.call(attempt, "opening", OPEN_SECONDS, undo=lambda late: late.close())
         except (self._sounddevice.PortAudioError, portaudio.CallHung) as error:
+            self._watch.close()
             raise DeviceNotFound(f"device {self.device.name!r} cannot be opened: {error}") from error
         self._adopt(capture)
-        self._watch.start()
-        self._watch.follow_newest()
         self._supervisor.start()
 
     def close(self) -> None:
@@ -448,6 +454,11 @@ class Microphone:
             self._sounddevice, device, self.sample_rate, self.channels, self._latency, self._ring_frames
         )
 
+    def _watch_newest(self) -> None:
+        """Watch the stream that was just opened; to be run in the ``portaudio.Call`` that opened it."""
+        self._watch.follow_newest()
+        self._watch.wait_for_answer(_WATCH_SECONDS)
+
     def _adopt(self, capture: _Capture) -> None:
         with self._guard:
             self._captures.append(capture)
@@ -557,7 +568,6 @@ class Microphone:
                     with self._guard:
                         self._captures.append(opened)
                     self.reopened += 1
-                    self._watch.follow_newest()
                     self._tell("listening", f"device came back, {self._description(opened)}")
                     return
                 refusal = "it opens, but no audio comes"
@@ -602,7 +612,10 @@ class Microphone:
             )
             if device is None:
                 raise DeviceNotFound(f"there is no {self.device.name!r} any more")
-            return self._open(device)
+            capture = self._open(device)
+            # Here, where no other microphone is opened meanwhile.
+            self._watch_newest()
+            return capture
 
         began = time.monotonic()
         opening = portaudio.Call(attempt, "reopening", undo=lambda late: late.close())

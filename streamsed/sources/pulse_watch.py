@@ -120,7 +120,7 @@ class PulseWatch:
     Notes
     -----
     Several microphones in one process each watch the recording that was the newest when they started and
-    that no other one watches, see :meth:`follow_newest`.
+    that no other one watches, see :meth:`follow_newest`; who opens several waits for the answer in between.
     """
 
     def __init__(self, server: str | None = None, on_change: Callable[[], object] | None = None) -> None:
@@ -138,6 +138,7 @@ class PulseWatch:
         self._due = False
         self._asking = False
         self._stop = threading.Event()
+        self._answered = threading.Event()  # which recording is ours is known, or that none is
         self._newest: tuple[int, int] | None = None
         self._thread = threading.Thread(target=self._run, name="streamsed pulse watch", daemon=True)
         # The C side keeps raw pointers to these.
@@ -158,7 +159,13 @@ class PulseWatch:
         with self._guard:
             self._let_go()
             self._following = self._due = True
+        self._answered.clear()
         self._wake()
+
+    def wait_for_answer(self, timeout_seconds: float) -> None:
+        """Wait until it is known which recording is watched: one that begins later could be taken for it."""
+        if self._thread.is_alive():
+            self._answered.wait(timeout_seconds)
 
     def _let_go(self) -> None:
         with _claims_guard:
@@ -198,6 +205,7 @@ class PulseWatch:
 
     def _run(self) -> None:
         if not self._connected_once():
+            self._answered.set()
             return  # no such server here: the device is not one of its sources
         while not self._stop.wait(0.5):  # it went away: a successor may come
             self._connected_once()
@@ -271,11 +279,13 @@ class PulseWatch:
             if self._newest is None:
                 # The device is not one of the server's; recordings that begin later are those of others.
                 self._following = self._output is not None
+                self._answered.set()
                 return
             index, source = self._newest
             with _claims_guard:
                 _claimed.add(index)
             self._output = index
+            self._answered.set()
             moved, self._source = self._source != source, source
         if moved:
             operation = self._library.pa_context_get_source_info_by_index(
