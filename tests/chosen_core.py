@@ -1,6 +1,6 @@
 """Pytest plugin: the tests use the compiled core in the file $STREAMSED_CORE instead of the installed one.
 
-``STREAMSED_CORE=build/emulated/... PYTHONPATH=tests python -m pytest -p core_under_test tests/test_lanes.py``
+``STREAMSED_CORE=build/emulated/... PYTHONPATH=tests python -m pytest -p chosen_core tests/test_lanes.py``
 """
 
 from __future__ import annotations
