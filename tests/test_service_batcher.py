@@ -221,6 +221,20 @@ def test_ctrl_c_in_the_thread_that_computes_for_others():
     assert not batcher._waiting
 
 
+def test_more_lanes_than_a_batch_takes():
+    network = Adder()
+    batcher = MicroBatcher(max_wait_seconds=LONG)
+    inside = threading.Barrier(100)
+
+    def begun(value):
+        inside.wait(10.0)
+        return (yield from lane(network, [value, 1]))
+
+    found = in_threads(*(lambda value=value: batcher.run(begun(value)) for value in range(100)))
+    assert found == [value + 1 for value in range(100)]
+    assert 36 <= max(network.batches) <= 64
+
+
 @pytest.mark.parametrize("kind", ["detector", "ensemble", "windowed"])
 def test_streams_in_threads_give_what_they_give_alone(kind, request):
     loaded = request.getfixturevalue(kind)

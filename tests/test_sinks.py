@@ -175,6 +175,34 @@ def test_text_tells_everything_once():
     assert "2 events" in lines[10] and "p95 95 ms" in lines[10]
 
 
+def test_text_of_several_sources_says_whose_each_line_is():
+    text = make_format("text", several=True)
+    every = [*RECORDS, *BREATHS, Status("stalled", "no audio", "mic1"), Gap(5, 3, "device", "mic1")]
+    lines = [text.render(record).rstrip("\n") for record in every]
+    assert lines[3].split() == ["0:12.48", "-", "0:13.12", "kitchen.wav", "dog_bark", "0.91"]
+    assert lines[5] == "# kitchen.wav: not confirmed: speech at 0:20.00"
+    assert lines[-2:] == [
+        "# mic1: stalled: no audio",
+        "# mic1: gap: 3 samples lost from sample 5 on (device)",
+    ]
+    named = [record for record in every if getattr(record, "source", None)]
+    for record in named:
+        line = lines[every.index(record)]
+        assert line.count(record.source) == 1, line
+    # All of a table begins at the same place.
+    assert len({lines[number].index("dog_bark") for number in (2, 3)} | {lines[4].index("speech")}) == 1
+
+
+def test_formats_that_cannot_tell_sources_apart_are_refused():
+    for name, record_format in FORMATS.items():
+        if record_format.names_source:
+            make_format(name, several=True)
+        else:
+            expected = r"format: expected one .*\(jsonl, text, tsv, rttm\), or a single source"
+            with pytest.raises(ConfigError, match=expected):
+                make_format(name, several=True)
+
+
 @pytest.mark.parametrize("name", sorted(set(FORMATS) - {"jsonl", "text"}))
 def test_event_formats_carry_final_events_alone(name):
     others = [record for record in RECORDS if not isinstance(record, Event)]

@@ -106,19 +106,22 @@ class SessionGroup(Listening):
         try:
             for session in self.sessions:
                 session.open()
+            self._dispatcher.start()
+            for session in self.sessions:
+                session.begin()
+            self._waiter.start()
         except BaseException:
             self._abandon()
             raise
-        self._dispatcher.start()
-        for session in self.sessions:
-            session.begin()
-        self._waiter.start()
         return self
 
     def _abandon(self) -> None:
+        """End what has not begun, or not all of it."""
         self._ended = True
+        self._dispatcher.let_producer_pass()
         for session in self.sessions:
             session.close()
+        self._dispatcher.end()
         self._queue.close()
 
     def stop(self) -> None:
