@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import soundfile
 from test_side_streams import burst, pictures, sound
 from tiny_av import tiny_av_bundle
 from tiny_models import tiny_bundle
@@ -74,6 +75,23 @@ class TestFiles:
         assert sorted(found[0]) == sorted(detected)
         assert found[0] == found[1] == found[2]
         assert {modalities[-1] for *_, modalities in detected} == {"visual"}
+
+    def test_several_videos_at_once_are_each_seen_as_alone(self, av, scene, tmp_path):
+        images, times = pictures()
+        later = [(time + 0.4, image) for time, image in zip(times, images, strict=True)]
+        other = write_video(
+            tmp_path / "other.mkv", pictures=later, samples=sound()[::-1], audio_codec="pcm_s16le"
+        )
+        deaf = tmp_path / "deaf.wav"
+        soundfile.write(deaf, sound(), RATE, "PCM_16")
+        with streamsed.listen(model=av, input=[scene, other, deaf]) as group:
+            records = list(group)
+        assert group.lacks_pictures
+        for path in (scene, other, deaf):
+            alone = events_of(streamsed.listen(model=av, input=path))
+            assert events_of([r for r in records if getattr(r, "source", "") == path.name]) == alone
+            pictures_used = group.summaries[path.name].pictures
+            assert pictures_used is None if path == deaf else pictures_used["used"] > 30
 
     def test_played_at_its_own_pace_it_shows_the_same(self, av, scene):
         with streamsed.listen(model=av, video=scene, realtime=True, duration=1.8) as session:
