@@ -205,7 +205,7 @@ class SessionGroup(Listening):
 
     @property
     def stats(self) -> dict[str, SessionStats]:
-        """How each source is doing, by name; may be read from any thread."""
+        """How each source is doing, by name; may be read from any thread. Callbacks are those of the group."""
         return {session.source_name: session.stats for session in self.sessions}
 
     @property
