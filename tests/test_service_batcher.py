@@ -11,7 +11,7 @@ import pytest
 from tiny_models import scene
 from toy_lanes import Adder, lane
 
-from streamsed.errors import BundleError, ConfigError
+from streamsed.errors import BundleError, ConfigError, StateError
 from streamsed.models import run_alone
 from streamsed.models.steps import NetworkCall
 from streamsed.service.batcher import MicroBatcher
@@ -183,19 +183,13 @@ def test_an_error_of_the_lane_itself_keeps_nobody_waiting():
     assert time.monotonic() - begin < LONG
 
 
-def test_ctrl_c_in_the_thread_that_computes_for_others():
-    """Its own lane ends; what it computed for the others, another one of them does."""
+def interrupted(network, needed):
+    """Interrupt the main thread while it computes for two others; return what those got.
+
+    ``needed(network, value)`` is what a lane yields first.
+    """
     batcher = MicroBatcher(max_wait_seconds=LONG)
     inside = threading.Barrier(3)
-    main = threading.main_thread()
-
-    class Interrupting(Adder):
-        def run(self, frames, state):
-            if threading.current_thread() is main:
-                signal.raise_signal(signal.SIGINT)
-            return super().run(frames, state)
-
-    network = Interrupting()
     found = []
 
     def lane_of(value):
@@ -203,22 +197,67 @@ def test_ctrl_c_in_the_thread_that_computes_for_others():
         if value == 0:
             # The last one to ask is the one who computes.
             waiting_for(batcher, 2)
-        return (yield from lane(network, [value, 1]))
+        (answer,) = yield (needed(network, value),)
+        return answer.state[0][0, 0]
 
-    others = [
-        threading.Thread(target=lambda value=value: found.append(batcher.run(lane_of(value))), daemon=True)
-        for value in (5, 7)
-    ]
-    for other in others:
-        other.start()
+    def other(value):
+        try:
+            found.append(batcher.run(lane_of(value)))
+        except StateError as error:
+            found.append(str(error))
+
+    threads = [threading.Thread(target=other, args=(value,), daemon=True) for value in (5, 7)]
+    for thread in threads:
+        thread.start()
     with pytest.raises(KeyboardInterrupt):
         batcher.run(lane_of(0))
-    for other in others:
-        other.join(10.0)
-        assert not other.is_alive()
-    assert sorted(found) == [6, 8]
+    for thread in threads:
+        thread.join(10.0)
+        assert not thread.is_alive()
     assert batcher._computing == 0
     assert not batcher._waiting
+    return sorted(found)
+
+
+class Interrupting(Adder):
+    """Is run for the main thread until Ctrl-C comes."""
+
+    def run(self, frames, state):
+        if threading.current_thread() is threading.main_thread():
+            signal.raise_signal(signal.SIGINT)
+        return super().run(frames, state)
+
+
+def pure_call(network, value):
+    return NetworkCall(network, np.full((1, 1, 1), value, np.float32), (np.zeros((1, 1), np.float32),))
+
+
+class CallWithState:
+    """As the front-end on a GPU, which keeps the state of its lanes: a second answer would be another one."""
+
+    group = "one for all"
+
+    def __init__(self, network, value):
+        self._call = pure_call(network, value)
+
+    def answer(self):
+        return self._call.answer()
+
+    def answer_group(self, calls, max_batch):
+        return [call.answer() for call in calls]
+
+
+def test_ctrl_c_in_the_thread_that_computes_for_others():
+    """Its own lane ends; what it computed for the others, another one of them does."""
+    assert interrupted(Interrupting(), pure_call) == [5, 7]
+
+
+def test_ctrl_c_while_state_is_changed():
+    """Nobody knows how far it got: the others are told so, and nothing is done twice."""
+    network = Interrupting()
+    text = "the thread that computed for all lanes was interrupted"
+    assert interrupted(network, CallWithState) == [text, text]
+    assert network.batches == []
 
 
 def test_more_lanes_than_a_batch_takes():

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from streamsed.config import require
+from streamsed.errors import StateError
 from streamsed.models import Steps, answer_lanes, drive
-from streamsed.models.steps import Answer, Call
+from streamsed.models.steps import Answer, Call, NetworkCall
 
 T = TypeVar("T")
 
@@ -116,20 +117,31 @@ class MicroBatcher:
         try:
             found = answer_lanes([request.calls for request in batch], self._max_batch)
         except BaseException:
-            # Ctrl-C in the thread that computes for all: the others find another one.
+            # Ctrl-C in the thread that computes for all.
             self._guard.acquire()
-            self._waiting.extendleft(reversed(batch))
+            for request in reversed(batch):
+                self._give_back(request)
             raise
         else:
             self._guard.acquire()
             for request, answers in zip(batch, found, strict=True):
-                request.answers = answers
-                # Counted here and not when its thread wakes up: the next batch is to wait for it.
-                self._computing += 1
-                request.turn.notify()
+                self._give(request, answers)
         finally:
             self._running = False
             self._call_next()
+
+    def _give(self, request: _Request, answers: Sequence[Answer] | Exception) -> None:
+        request.answers = answers
+        # Counted here and not when its thread wakes up: the next batch is to wait for it.
+        self._computing += 1
+        request.turn.notify()
+
+    def _give_back(self, request: _Request) -> None:
+        """Let another thread answer it, unless some of it may be done already: a network's run changes nothing."""
+        if all(isinstance(call, NetworkCall) for call in request.calls):
+            self._waiting.appendleft(request)
+        else:
+            self._give(request, StateError("the thread that computed for all lanes was interrupted"))
 
     def _call_next(self) -> None:
         """Let the one who has waited longest look whether a batch is due."""
