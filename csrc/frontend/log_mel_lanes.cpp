@@ -1,6 +1,7 @@
 #include "frontend/log_mel_lanes.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -15,10 +16,13 @@ std::int64_t first_not_finite(const float* samples, std::int64_t count) {
   constexpr std::int64_t kBlock = 256;
   for (std::int64_t at = 0; at < count; at += kBlock) {
     const std::int64_t end = std::min(at + kBlock, count);
-    // x - x is 0 for every finite x and NaN for the others; without an early exit the loop becomes vectors.
-    bool finite = true;
-    for (std::int64_t i = at; i < end; ++i) finite &= samples[i] - samples[i] == 0.0f;
-    if (finite) continue;
+    // All bits of an exponent set: Inf or NaN. Integers and no early exit, so that the loop becomes vectors.
+    std::uint32_t found = 0;
+    for (std::int64_t i = at; i < end; ++i) {
+      const auto bits = std::bit_cast<std::uint32_t>(samples[i]);
+      found |= static_cast<std::uint32_t>((bits & 0x7F800000U) == 0x7F800000U);
+    }
+    if (found == 0) continue;
     for (std::int64_t i = at; i < end; ++i) {
       if (!std::isfinite(samples[i])) return i;
     }
