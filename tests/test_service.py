@@ -557,6 +557,19 @@ def test_delay_statistics() -> None:
     assert delays.percentile(100) <= 1e9
 
 
+def test_delays_of_several_streams_are_counted_together():
+    values = np.random.default_rng(0).lognormal(np.log(0.02), 1.0, 3000)
+    parts, whole, together = [DelayStatistics() for _ in range(3)], DelayStatistics(), DelayStatistics()
+    for number, value in enumerate(values):
+        parts[number % 3].add(float(value))
+        whole.add(float(value))
+    for part in parts:
+        together.include(part)
+    assert together.count == 3000
+    assert together.to_milliseconds() == whole.to_milliseconds()
+    assert together.percentile(99) == whole.percentile(99)
+
+
 def test_record_queue_makes_the_producer_wait() -> None:
     queue = RecordQueue(capacity=3)
     produced: list[int] = []

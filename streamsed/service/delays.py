@@ -27,6 +27,12 @@ class DelayStatistics:
             number = min(_BINS, 1 + int(_BINS_PER_DECADE * math.log10(seconds / _SMALLEST_SECONDS)))
         self._counts[number] += 1
 
+    def include(self, other: DelayStatistics) -> None:
+        """Count what another one has counted."""
+        self._counts = [mine + theirs for mine, theirs in zip(self._counts, other._counts, strict=True)]
+        self.count += other.count
+        self.max_seconds = max(self.max_seconds, other.max_seconds)
+
     def percentile(self, percent: float) -> float:
         """Return the delay in seconds that ``percent`` % do not exceed; 0 when none was counted."""
         rank = math.ceil(self.count * percent / 100.0)

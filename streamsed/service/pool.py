@@ -176,7 +176,7 @@ class DetectorPool:
         self._refused_streams = 0
         self._dropped = 0
         self._steps = self._rounds = 0
-        self._delays = DelayStatistics()
+        self._delays = DelayStatistics()  # of lanes that have ended
         self._load = LoadMeter(time.monotonic())
 
     # ---- life
@@ -351,6 +351,10 @@ class DetectorPool:
     def stats(self) -> PoolStats:
         """How the pool is doing; may be read from any thread."""
         with self._changed:
+            delays = DelayStatistics()
+            delays.include(self._delays)
+            for lane in self._lanes.values():
+                delays.include(lane._delays)
             return PoolStats(
                 streams=len(self._lanes),
                 load=round(self._load.load, 4),
@@ -359,8 +363,8 @@ class DetectorPool:
                 dropped_samples=self._dropped,
                 refused_streams=self._refused_streams,
                 latency_ms={
-                    **self._delays.to_milliseconds(),
-                    "p99": round(1e3 * self._delays.percentile(99), 2),
+                    **delays.to_milliseconds(),
+                    "p99": round(1e3 * delays.percentile(99), 2),
                 },
             )
 
@@ -462,8 +466,8 @@ class DetectorPool:
                 self._dispatcher.put(record)
             if lane._work is not None and lane._work.sound is not None:
                 late = end - lane._work.arrival
-                self._delays.add(late)
                 lane._delays.add(late)
+                lane._taken += len(lane._work.sound)
                 self._tell_lateness(lane, late)
                 if self._overload == "degrade":
                     self._choose_members(lane, late)
@@ -492,9 +496,8 @@ class DetectorPool:
         self._dispatcher.put(Status("listening", detail, lane.source))
 
     def _choose_members(self, lane: PoolLane, late_seconds: float) -> None:
-        change = change_of_members(
-            lane._stream, lane._policy, late_seconds, lane._stream.stats.audio_seconds, self.model.name
-        )
+        taken_seconds = lane._taken / lane.sample_rate
+        change = change_of_members(lane._stream, lane._policy, late_seconds, taken_seconds, self.model.name)
         if change is not None:
             self._dispatcher.put(Status("listening", change, lane.source))
 
@@ -508,6 +511,7 @@ class DetectorPool:
         with self._changed:
             lane._state = state
             del self._lanes[lane.source]
+            self._delays.include(lane._delays)
         stats = lane._stream.stats
         self._dispatcher.put(Status("stopped", detail, lane.source))
         lane.summary = Summary(

@@ -82,6 +82,7 @@ class PoolLane:
         self._policy = MemberPolicy(stream.members)
         self._delays = DelayStatistics()
         self._refused = 0
+        self._taken = 0  # samples that the stream has
         self._ended = threading.Event()
         self._state: LaneState = "listening"
         # Whether it waits for its turn, and since when; whether the worker has it.
