@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from streamsed.errors import StreamsedError
 from streamsed.frontend import LogMel
 from streamsed.lanes import LaneInputError, LogMelLanes, Provider, resolve_provider
 from streamsed.models import Steps
@@ -100,7 +101,7 @@ class FrontEndCall(NamedTuple):
         return answer
 
     def answer_group(self, calls: Sequence[Any], max_batch: int | None) -> list[Answer | Exception]:
-        """Compute the frames of all lanes in one call; bad samples are their own lane's error."""
+        """Compute the frames of all lanes in one call; bad samples are their lane's error, a failure everybody's."""
         del max_batch  # no lane waits for another one's recurrence here
         begin = time.perf_counter()
         numbers = [call.number for call in calls]
@@ -113,6 +114,9 @@ class FrontEndCall(NamedTuple):
                 complaints = {
                     number: LaneInputError({number: text}, []) for number, text in error.complaints.items()
                 }
+            except StreamsedError as error:
+                # A GPU that fails, which is the error of all who need it.
+                return [error for _ in calls]
         share = (time.perf_counter() - begin) / len(calls)
         return [
             complaints.get(number) or Answer(rows, (), share)

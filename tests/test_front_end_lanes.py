@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny_models import FRONT_END, scene
 
-from streamsed.errors import ConfigError, StateError
+from streamsed.errors import ConfigError, GpuError, StateError
 from streamsed.front_end_lanes import FrontEndLanes, gpu_lanes
 from streamsed.frontend import LogMel, OnlineLogMel
 from streamsed.lanes import LaneInputError
@@ -79,6 +79,24 @@ def test_bad_samples_are_their_own_lanes_error(log_mel):
     assert isinstance(found[1], LaneInputError)
     # It is as it was.
     np.testing.assert_array_equal(run_alone(bad.process_steps(sound)), log_mel(sound))
+
+
+def test_a_failing_gpu_ends_all_that_need_it_and_says_why(log_mel):
+    lanes = FrontEndLanes(log_mel, "cpu")
+    own = [lanes.lane() for _ in range(3)]
+    for lane in own:
+        lane._block.lanes = Failing()
+    found = run_together([lane.process_steps(scene()[:1000]) for lane in own])
+    assert [str(error) for error in found] == ["cudaMemcpyAsync: unspecified launch failure"] * 3
+    with pytest.raises(GpuError, match="cudaMemcpyAsync"):
+        run_alone(own[0].process_steps(scene()[:1000]))
+
+
+class Failing:
+    """What is left of a GPU."""
+
+    def process(self, chunks, numbers):
+        raise GpuError("cudaMemcpyAsync: unspecified launch failure")
 
 
 def test_holes(log_mel):
