@@ -11,7 +11,7 @@
 #include "base/errors.hpp"
 #include "cuda/device.hpp"
 #include "cuda/memory.hpp"
-#include "testing/log_mel_lane_calls.hpp"
+#include "frontend/log_mel_lanes_test_calls.hpp"
 #ifdef STREAMSED_EMULATED
 #include "cuda/kernel.hpp"
 #endif

@@ -8,9 +8,9 @@
 #include <string>
 
 #include "base/errors.hpp"
+#include "frontend/log_mel_lanes_test_calls.hpp"
 #include "frontend/log_mel_tables.hpp"
 #include "testing/allocation_counter.hpp"
-#include "testing/log_mel_lane_calls.hpp"
 
 namespace streamsed {
 namespace {
