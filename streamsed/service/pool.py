@@ -267,7 +267,8 @@ class DetectorPool:
         Parameters
         ----------
         source : str, optional
-            How its records call it, unlike any other lane's; "stream0" and so on by default.
+            How its records call it, unlike any other lane's; "stream0" and so on by default. Event ids begin with it,
+            and are counted anew when a name that has left joins again.
         sample_rate : int, optional
             Of what is pushed, in Hz; the model's by default.
         channels : int
