@@ -27,7 +27,7 @@ test-cuda-emulated: $(VENV)/.development
 	  -C cmake.define.STREAMSED_CUDA=EMULATED -C cmake.build-type=RelWithDebInfo \
 	  -C cmake.define.CMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 .
 	STREAMSED_CORE="$$(ls build/emulated/site/streamsed/_core*.so)" PYTHONPATH=tests \
-	  $(BIN)/python -m pytest -p chosen_core tests/test_lanes.py
+	  $(BIN)/python -m pytest -p chosen_core tests/test_lanes.py tests/test_front_end_lanes.py
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .

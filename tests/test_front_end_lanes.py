@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from tiny_models import FRONT_END, scene
 
+from streamsed import DetectorPool, _core
 from streamsed.errors import ConfigError, GpuError, StateError
 from streamsed.front_end_lanes import FrontEndLanes, gpu_lanes
 from streamsed.frontend import LogMel, OnlineLogMel
 from streamsed.lanes import LaneInputError
 from streamsed.models import run_alone, run_together
+from streamsed.types import Event
 
 RATE = 16000
+needs_gpu = pytest.mark.skipif(_core.cuda_device_count() == 0, reason=f"needs a GPU: {_core.cuda_describe()}")
 
 
 class Alone:
@@ -150,6 +153,37 @@ def test_streams_with_lanes_give_the_same_records(detector, monkeypatch):
         for records, more in zip(found, new, strict=True):
             records += more
     assert found == expected
+
+
+@needs_gpu
+def test_events_are_those_of_the_cpu(detector, monkeypatch):
+    """Streams and a pool whose front-end is on a GPU: the same events, to the rounding of their confidence."""
+
+    def told(records):
+        events = [record for record in records if isinstance(record, Event)]
+        assert events
+        return [(item.source, item.label, item.onset, item.offset) for item in events], [
+            item.confidence for item in events
+        ]
+
+    sounds = [np.roll(scene(seed=number), 900 * number)[: 3 * RATE] for number in range(3)]
+    expected = []
+    for number, sound in enumerate(sounds):
+        stream = detector.stream(RATE, 1, source=str(number))
+        expected += [*stream.process(sound), *stream.flush()]
+    monkeypatch.setattr(detector, "_lanes", FrontEndLanes(detector._log_mel, "cuda"))
+    found = []
+    for number, sound in enumerate(sounds):
+        stream = detector.stream(RATE, 1, source=str(number))
+        found += [*stream.process(sound), *stream.flush()]
+    assert told(found)[0] == told(expected)[0]
+    np.testing.assert_allclose(told(found)[1], told(expected)[1], atol=1e-3)
+    with DetectorPool(detector, inbox_seconds=60.0, overload="drop") as pool:
+        for number, sound in enumerate(sounds):
+            pool.join(str(number)).push(sound)
+        pool.close()
+        pooled = sorted(pool, key=lambda record: getattr(record, "source", None) or "")
+    assert told(pooled)[0] == told(expected)[0]
 
 
 def test_the_cpu_needs_no_lanes(log_mel):
