@@ -379,8 +379,7 @@ class SoundStream(ABC, Generic[Latency]):
         """Wall-clock time of a moment of the stream, if that of its beginning is known."""
         if self._settings.time_origin is None:
             return None
-        moment = self._settings.time_origin + timedelta(seconds=seconds)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return utc_text(self._settings.time_origin + timedelta(seconds=seconds))
 
     def picture(self, image: npt.ArrayLike, time_seconds: float) -> None:
         """Take a picture; it counts for the sound that is processed from now on, for ``max_age_seconds`` of the model.
@@ -549,6 +548,11 @@ def utc(time_origin: datetime | None) -> datetime | None:
         return None
     require(time_origin.tzinfo is not None, "time_origin", "a time with a time zone", time_origin)
     return time_origin.astimezone(UTC)
+
+
+def utc_text(moment: datetime | None) -> str | None:
+    """Write a time in UTC as records have it."""
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class SoundModel(Protocol):

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from tiny_models import scene
 
-from streamsed import DetectorPool, load
+from streamsed import DetectorPool, listen, load
 from streamsed.detector import Detector
 from streamsed.errors import BundleError, ConfigError, Overload, StateError
 from streamsed.models.base import Outputs
@@ -133,6 +133,13 @@ def test_models_of_every_task(name):
         records = list(pool)
     assert heard(by_source(records, "1")) == expected
     assert expected
+    # As a session of one source has it: a count, be it 0, of what the model finds, and nothing of what it does not.
+    with listen(input=scene_path, model=model, duration=2.0) as session:
+        alone_summary = next(record for record in session if isinstance(record, Summary))
+    for record in records:
+        if isinstance(record, Summary):
+            assert (record.cycles is None) == (alone_summary.cycles is None)
+            assert (record.emotions is None) == (alone_summary.emotions is None)
 
 
 @pytest.fixture(scope="module")

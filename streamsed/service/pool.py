@@ -15,7 +15,9 @@ from typing import Any, Literal
 
 from streamsed.bundle import Backend
 from streamsed.config import LatencyChoice, require
+from streamsed.cycle_stream import CycleStream
 from streamsed.detector import load
+from streamsed.emotion_stream import EmotionStream
 from streamsed.errors import Overload, StateError
 from streamsed.models import Provider, run_together
 from streamsed.service.delays import DelayStatistics
@@ -30,7 +32,7 @@ from streamsed.service.inbox import Hole
 from streamsed.service.load import LoadMeter
 from streamsed.service.members import IN_TIME_SECONDS, LATE_SECONDS, change_of_members
 from streamsed.service.pool_lane import LaneState, PoolLane
-from streamsed.sound_stream import SoundModel, utc
+from streamsed.sound_stream import SoundModel, utc, utc_text
 from streamsed.sources.samples import ChannelSelection
 from streamsed.types import Record, Start, Status, Summary
 
@@ -314,17 +316,18 @@ class DetectorPool:
             lane = PoolLane(self, name, stream, rate, channels)
             self._joined += 1
             self._lanes[name] = lane
-        budget = self.model.latency(latency, rate).to_dict()
-        self._dispatcher.put(
-            Start(
-                source=name,
-                model=self.model.name,
-                sample_rate=rate,
-                latency_seconds={stage: budget[stage] for stage in ("provisional", "final")},
-                time_utc=_iso(utc(time_origin)),
-            ),
-            wait=False,
-        )
+            budget = self.model.latency(latency, rate).to_dict()
+            # Before anybody can end the lane: its first record.
+            self._dispatcher.put(
+                Start(
+                    source=name,
+                    model=self.model.name,
+                    sample_rate=rate,
+                    latency_seconds={stage: budget[stage] for stage in ("provisional", "final")},
+                    time_utc=utc_text(utc(time_origin)),
+                ),
+                wait=False,
+            )
         return lane
 
     def _check_capacity(self) -> None:
@@ -523,13 +526,9 @@ class DetectorPool:
             latency_ms=lane._delays.to_milliseconds(),
             source=lane.source,
             members_skipped_seconds=round(stats.members_skipped_seconds, 3) or None,
-            cycles=stats.cycles or None,
+            cycles=stats.cycles if isinstance(lane._stream, CycleStream) else None,
             respiratory_rate=stats.respiratory_rate,
-            emotions=stats.emotions or None,
+            emotions=stats.emotions if isinstance(lane._stream, EmotionStream) else None,
         )
         self._dispatcher.put(lane.summary)
         lane._ended.set()
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

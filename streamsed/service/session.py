@@ -34,7 +34,7 @@ from streamsed.service.readers import BlockingReader, LiveReader, MicrophoneRead
 from streamsed.service.settings import SessionSettings
 from streamsed.service.snippets import SnippetWriter
 from streamsed.service.stats import SessionState, SessionStats
-from streamsed.sound_stream import SoundModel, SoundStream
+from streamsed.sound_stream import SoundModel, SoundStream, utc_text
 from streamsed.sources.base import Source
 from streamsed.sources.microphone import Microphone
 from streamsed.types import Cycle, Event, Gap, Health, Record, Start, Status, StatusState, Summary
@@ -339,7 +339,7 @@ class Session(Listening):
                     model="+".join(detector.name for detector in self.detectors),
                     sample_rate=self.sample_rate,
                     latency_seconds=self.latency,
-                    time_utc=_iso(origin),
+                    time_utc=utc_text(origin),
                 ),
                 wait=False,
             )
@@ -553,7 +553,3 @@ def _is_of_the_source(record: Record) -> bool:
 
 def _decibels(value: float) -> float:
     return float(20.0 * np.log10(max(value, 1e-6)))
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
