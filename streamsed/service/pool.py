@@ -123,10 +123,11 @@ class DetectorPool:
 
     Examples
     --------
-    >>> with streamsed.DetectorPool("everyday", max_wait=0.005) as pool:
+    >>> with streamsed.DetectorPool("everyday", max_wait=0.005, on_record=handle) as pool:
     ...     kitchen = pool.join("kitchen", sample_rate=16000)
-    ...     kitchen.push(chunk)                     # any thread, never blocks
-    ...     for record in pool: ...                 # of all lanes; record.source tells them apart
+    ...     kitchen.push(chunk)  # any thread, never blocks
+
+    Without callbacks, ``for record in pool`` has the records of all lanes, until another thread closes the pool.
     """
 
     def __init__(
