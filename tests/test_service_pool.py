@@ -414,6 +414,29 @@ class TestRecords:
         assert isinstance(records[0], Start)
         assert isinstance(records[-1], Summary)
 
+    def test_an_asynchronous_context(self, detector):
+        async def run():
+            async with DetectorPool(detector, inbox_seconds=60.0) as pool:
+                pool.join("a").push(scene())
+            return [record async for record in pool]
+
+        records = asyncio.run(run())
+        assert isinstance(records[0], Start)
+        assert isinstance(records[-1], Summary)
+
+    def test_a_worker_that_fails_is_told_when_the_context_is_left(self, detector, monkeypatch):
+        def fail(lanes):
+            raise RuntimeError("worker")
+
+        pool = DetectorPool(detector)
+        monkeypatch.setattr(pool, "_serve", fail)
+        with pytest.raises(RuntimeError, match="worker"), pool:
+            lane = pool.join("a")
+            lane.push(scene())
+            assert _eventually(lambda: lane.error is not None)
+            with pytest.raises(StateError, match="join: expected an open pool"):
+                pool.join("b")
+
     def test_a_pool_without_lanes_closes(self, detector):
         with DetectorPool(detector) as pool:
             pass

@@ -1,4 +1,4 @@
-"""What a session and a group of sessions have in common: contexts, iteration, and how errors come out."""
+"""What sessions, groups of them and pools have in common: contexts, iteration, and how errors come out."""
 
 from __future__ import annotations
 

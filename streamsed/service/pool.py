@@ -7,10 +7,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from types import TracebackType
 from typing import Any, Literal
 
 from streamsed.bundle import Backend
@@ -26,21 +25,20 @@ from streamsed.service.dispatcher import (
     Dispatcher,
     EventCallback,
     RecordCallback,
-    RecordQueue,
 )
 from streamsed.service.inbox import Hole
+from streamsed.service.listening import Listening
 from streamsed.service.load import LoadMeter
 from streamsed.service.members import IN_TIME_SECONDS, LATE_SECONDS, change_of_members
 from streamsed.service.pool_lane import LaneState, PoolLane
 from streamsed.sound_stream import SoundModel, utc, utc_text
 from streamsed.sources.samples import ChannelSelection
-from streamsed.types import Record, Start, Status, Summary
+from streamsed.types import Start, Status, Summary
 
 _log = logging.getLogger(__name__)
 
 OverloadPolicy = Literal["degrade", "drop", "refuse"]
 
-_RECORD_CAPACITY = 10_000
 # Lanes that are served between two looks at what is due, unless max_batch says otherwise.
 _ROUND_LANES = 64
 Model = str | os.PathLike[str] | SoundModel
@@ -75,7 +73,7 @@ class PoolStats:
     latency_ms: dict[str, float]
 
 
-class DetectorPool:
+class DetectorPool(Listening):
     """Streams of any number of sources, rates and profiles through one model, in one worker thread.
 
     A lane's records are those that its stream gives alone: its state is its own, and only runs of the networks are
@@ -113,6 +111,8 @@ class DetectorPool:
     Attributes
     ----------
     model : Detector, CycleDetector or EmotionDetector
+    error : Exception or None
+        What ended the pool itself, which iterating and leaving the context raise; that of a lane is the lane's.
 
     Raises
     ------
@@ -147,6 +147,7 @@ class DetectorPool:
         provider: Provider = "cpu",
         num_threads: int | None = None,
     ) -> None:
+        super().__init__()
         require(0.0 <= max_wait <= 10.0, "max_wait", "seconds in [0, 10]", max_wait)
         require(max_batch is None or max_batch > 0, "max_batch", "> 0", max_batch)
         require(max_streams is None or max_streams > 0, "max_streams", "> 0", max_streams)
@@ -166,7 +167,6 @@ class DetectorPool:
         self._max_load = max_load
         self._inbox_seconds = inbox_seconds
         self._overload = overload
-        self._queue = RecordQueue(_RECORD_CAPACITY)
         self._dispatcher = Dispatcher(on_record, on_event, self._queue, on_cycle=on_cycle)
         self._worker = threading.Thread(target=self._work, name="streamsed pool", daemon=True)
         # Guards everything that pushers and the worker share: lanes, inboxes and who is due.
@@ -174,7 +174,6 @@ class DetectorPool:
         self._lanes: dict[str, PoolLane] = {}
         self._due: deque[PoolLane] = deque()
         self._closing = False
-        self._failure: Exception | None = None
         self._joined = 0
         self._refused_streams = 0
         self._dropped = 0
@@ -201,52 +200,35 @@ class DetectorPool:
                 self._worker.start()
         return self
 
-    def close(self) -> None:
-        """Let all lanes leave, and wait until the records of what they had were handed over; no lane joins any more."""
+    def stop(self) -> None:
+        """Let all lanes leave and return at once; no lane joins any more."""
         with self._changed:
             self._closing = True
-            lanes = list(self._lanes.values())
-            for lane in lanes:
+            for lane in list(self._lanes.values()):
                 self._begin_leaving(lane)
             self._changed.notify_all()
-            started = self._worker.ident is not None
-        if not started:
+
+    def close(self) -> None:
+        """Let all lanes leave, and wait until the records of what they had were handed over; no lane joins any more."""
+        self.stop()
+        if self._worker.ident is None:
             self._queue.close()
             return
         self._queue.let_producer_pass()
         self._dispatcher.let_producer_pass()
-        if threading.current_thread() is self._worker:
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait for the end, without asking for it."""
+        if self._worker.ident is None or threading.current_thread() is self._worker:
             return
         while self._worker.is_alive():
             self._worker.join(0.2)
         self._dispatcher.close()
 
-    def __enter__(self) -> DetectorPool:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[Record]:
-        self._attach()
-        yield from self._queue
-        self._raise_failure()
-
-    async def __aiter__(self) -> AsyncIterator[Record]:
-        self._attach()
-        async for record in self._queue:
-            yield record
-        self._raise_failure()
-
-    def _attach(self) -> None:
-        if not self._closing:
-            self.start()
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+    @property
+    def _is_new(self) -> bool:
+        return self._worker.ident is None and not self._closing
 
     # ---- lanes
     # ------------------------------------------------------------------------------------------------
@@ -430,7 +412,7 @@ class DetectorPool:
         except Exception as error:
             _log.exception("the worker of a pool has failed")
             with self._changed:
-                self._failure = error
+                self.error = error
                 self._closing = True
                 for lane in self._lanes.values():
                     lane.error, lane._state = error, "failed"
